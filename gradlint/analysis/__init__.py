@@ -1,0 +1,1 @@
+"""What is computed once a graph and asked for by many rules."""

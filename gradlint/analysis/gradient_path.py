@@ -1,0 +1,114 @@
+"""What the rules of the gradient path have in common: one finding a cause, silent where nothing is lost for sure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from gradlint.analysis.reach import Cause, Cut, reach
+from gradlint.finding import Finding, Related, Severity
+from gradlint.graph import Model, ModelGraph, Parameter, Reason
+from gradlint.rule import GraphRule, related_at
+
+ON_PURPOSE = frozenset({Reason.DETACH, Reason.GRAD_DISABLED})
+"""Cuts that momentum, target and teacher networks need."""
+
+
+class PathRule(GraphRule):
+    """A rule that names the cuts of some kinds that take the last way from a parameter to the loss."""
+
+    reasons: ClassVar[frozenset[Reason]]
+
+    def check(self, graph: ModelGraph) -> Iterator[Finding]:
+        for cause in reach(graph).causes:
+            lost = starved_for_sure(graph.model, cause)
+            if cause.cut.reason in self.reasons and lost:
+                yield self.starves(graph, cause, lost)
+
+    def starves(self, graph: ModelGraph, cause: Cause, lost: tuple[Parameter, ...]) -> Finding:
+        """The finding of one cause."""
+        return self.found(
+            cause.cut.place,
+            path=graph.model.path,
+            severity=severity_of(graph.model, cause, lost, self.severity),
+            related=tuple(place for cut in cause.hidden for place in _beside(cut)),
+            extra=affected(graph.model, lost) | {"module": cause.cut.node.module or None},
+            expression=spelling(cause.cut),
+            count=counted(lost, "parameter tensor"),
+            names=listed(lost),
+        )
+
+
+def starved_for_sure(model: Model, cause: Cause) -> tuple[Parameter, ...]:
+    """The parameters of a cause that somebody means to train.
+
+    Where optimizers were seen, only what they hold is trained; networks that the file moves by hand are not.
+    """
+    trained = [p for p in cause.parameters if p.optimized is not False]
+    if cause.cut.reason in ON_PURPOSE:
+        trained = [p for p in trained if p.optimized or not p.moved_by_hand]
+    return tuple(trained)
+
+
+def severity_of(model: Model, cause: Cause, lost: tuple[Parameter, ...], severity: Severity) -> Severity:
+    """The rule's own severity where the loss was seen; a note where other code may still train the parameters."""
+    if model.reach_at == "loss" or model.trained:
+        return severity
+    used_elsewhere = all(p.owner_read for p in lost)
+    return Severity.NOTE if used_elsewhere or cause.cut.reason is Reason.GRAD_DISABLED else severity
+
+
+def affected(model: Model, parameters: tuple[Parameter, ...]) -> dict[str, object]:
+    """The fields of a finding that name its parameters and their share of the model."""
+    total = sum(p.elements for p in model.trainable)
+    share = sum(p.elements for p in parameters) / total if total else 0.0
+    return {"model": model.name, "parameters": tuple(p.name for p in parameters), "parameter_share": round(share, 4)}
+
+
+def counted(things: tuple[object, ...], word: str) -> str:
+    """`1 parameter tensor`, `2 parameter tensors`."""
+    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
+
+
+def listed(parameters: tuple[Parameter, ...], most: int = 3) -> str:
+    """The first names, and how many more there are."""
+    names = ", ".join(f"`{p.name}`" for p in parameters[:most])
+    more = len(parameters) - most
+    return f"{names} and {more} more" if more > 0 else names
+
+
+def spelling(cut: Cut) -> str:
+    """An op as it is written: `.detach()`, `.data`, `torch.no_grad`."""
+    native = cut.node.native
+    if native.startswith("get:"):
+        return "." + native.removeprefix("get:")
+    if native.startswith("set:"):
+        return f".{native.removeprefix('set:')} = ..."
+    if native.startswith("Function:"):
+        return native.removeprefix("Function:") + ".apply"
+    if native.startswith("__") and native.endswith("__"):
+        return _OPERATORS.get(native, native.strip("_"))
+    return f"{native}()"
+
+
+_OPERATORS = {
+    "__float__": "float()",
+    "__int__": "int()",
+    "__array__": "numpy()",
+    "__bool__": "bool()",
+    "__getitem__": "[]",
+    "__floordiv__": "//",
+    "__gt__": ">",
+    "__lt__": "<",
+    "__ge__": ">=",
+    "__le__": "<=",
+    "__eq__": "==",
+    "__ne__": "!=",
+    "__invert__": "~",
+    "__and__": "&",
+    "__or__": "|",
+}
+
+
+def _beside(cut: Cut) -> tuple[Related, ...]:
+    return related_at(cut.place, f"`{spelling(cut)}` cuts here too")

@@ -1,0 +1,1 @@
+"""Front-ends: what the user has, turned into a model graph."""

@@ -1,0 +1,72 @@
+"""The sizes that an assertion, or the condition of a `raise`, compared when it failed: read from the frames of the error."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+MAX_FRAMES = 12
+"""Innermost frames that are looked at."""
+
+
+def disagreements(error: BaseException) -> list[tuple[int, int]]:
+    """Pairs of sizes that the failed checks compared, innermost frame first."""
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        frames.append((trace.tb_frame, trace.tb_lineno))
+        trace = trace.tb_next
+    found = (pair for frame, line in reversed(frames[-MAX_FRAMES:]) for pair in _in_frame(frame, line))
+    return list(dict.fromkeys(found))
+
+
+def _in_frame(frame: types.FrameType, line: int) -> Iterator[tuple[int, int]]:
+    condition = _condition("".join(linecache.getlines(frame.f_code.co_filename, frame.f_globals)), line)
+    for node in ast.walk(condition) if condition is not None else ():
+        if isinstance(node, ast.Compare) and len(node.comparators) == 1:
+            yield from _pairs(_value(node.left, frame), _value(node.comparators[0], frame))
+
+
+def _condition(source: str, line: int) -> ast.expr | None:
+    """The test of the `assert` on the line, or of the `if` whose body raises there."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert) and node.lineno <= line <= (node.end_lineno or 0):
+            return node.test
+        if isinstance(node, ast.If) and any(_raises_on(one, line) for one in node.body):
+            return node.test
+    return None
+
+
+def _raises_on(node: ast.stmt, line: int) -> bool:
+    return isinstance(node, ast.Raise) and node.lineno <= line <= (node.end_lineno or 0)
+
+
+def _value(node: ast.expr, frame: types.FrameType) -> Any:
+    """The value of a side of a comparison; names, attributes, sizes and arithmetic only."""
+    allowed = (ast.Name, ast.Attribute, ast.Subscript, ast.BinOp, ast.Constant, ast.Call, ast.Tuple, ast.UnaryOp, ast.Slice)
+    parts = [one for one in ast.walk(node) if isinstance(one, ast.expr)]
+    calls = [one.func for one in parts if isinstance(one, ast.Call)]
+    harmless = all(getattr(one, "attr", getattr(one, "id", "")) in ("size", "dim", "len", "numel", "ndimension") for one in calls)
+    if not harmless or not all(isinstance(one, allowed) for one in parts):
+        return None
+    try:
+        return eval(compile(ast.Expression(node), "<size>", "eval"), frame.f_globals, frame.f_locals)
+    except Exception:
+        return None
+
+
+def _pairs(left: Any, right: Any) -> Iterator[tuple[int, int]]:
+    if type(left) is int and type(right) is int:
+        yield left, right
+    elif isinstance(left, (torch.Size, tuple, list)) and isinstance(right, (torch.Size, tuple, list)):
+        for one, other in zip(left, right, strict=False):
+            yield from _pairs(one, other) if one != other else ()

@@ -1,0 +1,177 @@
+"""Custom autograd functions, checked against finite differences in double precision."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from gradlint.frontends.recorder.frames import decoded, is_library
+from gradlint.frontends.recorder.mode import CustomCall
+from gradlint.frontends.recorder.tape import Tape
+from gradlint.graph import Frame, FunctionCheck, Passage, Reason
+
+STEP = 1e-5
+"""Step of the central differences: near the cube root of double precision's epsilon, where their error is least."""
+TOLERANCE = 1e-3
+"""Relative disagreement above which a derivative is wrong: far above the differences' own error of about 1e-9."""
+PROBES = 3
+"""Random directions in which the derivative is compared."""
+PLACEHOLDER = 0.5
+"""Stands for a factor that is 0 at the moment, as the strength of a gradient reversal in its first step."""
+LARGEST = 4096
+"""Elements of an input beyond which only a part is used."""
+
+MISSING = "its backward is missing"
+COUNT = "its backward returns the wrong number of gradients"
+NOTHING = "its backward returns no gradient for an input that needs one"
+ZERO = "its backward returns zeros for an input that the output depends on"
+WRONG = "its backward disagrees with finite differences of its forward"
+
+
+def checks(customs: dict[type, CustomCall], tape: Tape) -> Iterator[FunctionCheck]:
+    """One check for every custom function of the user's own; its edges are closed where no gradient passes."""
+    for function, call in customs.items():
+        path = _path(function)
+        if path is None or is_library(path):
+            continue
+        fault = _fault(function, call.args)
+        nodes = tuple(number for number, node in enumerate(tape.nodes) if node.native == "Function:" + function.__name__)
+        if fault in (NOTHING, ZERO, MISSING):
+            _close(tape, set(nodes))
+        place = next((frame for frame in decoded(call.frames) if frame.user), None)
+        yield FunctionCheck(function.__name__, fault, _backward_at(function, path), place, nodes)
+
+
+def _path(function: type) -> str | None:
+    try:
+        return inspect.getsourcefile(function)
+    except TypeError:
+        return None
+
+
+def _close(tape: Tape, nodes: set[int]) -> None:
+    for (source, target), (passage, _) in list(tape.edges.items()):
+        if target in nodes and passage is Passage.FLOWS:
+            tape.edges[source, target] = (Passage.BLOCKED, Reason.CUSTOM_FUNCTION)
+
+
+def _backward_at(function: type, path: str) -> Frame | None:
+    """The `def` line of the function's backward, else its class line."""
+    backward = vars(function).get("backward")
+    target: Any = getattr(backward, "__func__", backward) or function
+    try:
+        lines, start = inspect.getsourcelines(target)
+    except (OSError, TypeError):
+        return None
+    offset = next((n for n, line in enumerate(lines) if line.lstrip().startswith(("def ", "class "))), 0)
+    text = lines[offset].rstrip()
+    indent = len(text) - len(text.lstrip())
+    line = start + offset
+    return Frame(path, line, indent + 1, line, len(text) + 1, f"{function.__name__}.backward")
+
+
+def _fault(function: type, args: tuple[Any, ...]) -> str:
+    """What is wrong with a function; empty when nothing is, or when it cannot be told."""
+    if "backward" not in _overridden(function) and "vjp" not in _overridden(function):
+        return MISSING
+    if not any(isinstance(arg, torch.Tensor) and arg.is_floating_point() for arg in args):
+        return ""
+    try:
+        return _compared(function, tuple(map(_double, args)))
+    except RuntimeError as error:
+        return COUNT if "incorrect number of gradients" in str(error) else ""
+    except Exception:
+        return ""
+
+
+def _overridden(function: type) -> set[str]:
+    return {name for cls in function.__mro__ if cls.__module__.split(".")[0] != "torch" for name in vars(cls)}
+
+
+def _double(value: Any) -> Any:
+    if type(value) is float and value == 0.0:
+        return PLACEHOLDER
+    if not isinstance(value, torch.Tensor) or value.is_meta:
+        return value
+    copy = value.detach().clone()
+    copy = copy[: max(1, LARGEST // max(1, copy[0].numel()))] if copy.ndim > 1 and copy.numel() > LARGEST else copy
+    return copy.double().requires_grad_(value.requires_grad) if copy.is_floating_point() else copy
+
+
+def _compared(function: Any, args: tuple[Any, ...]) -> str:
+    inputs = [arg for arg in args if isinstance(arg, torch.Tensor) and arg.requires_grad]
+    outputs = _floats(function.apply(*args))
+    if not inputs or not outputs or not any(output.requires_grad for output in outputs):
+        return ""
+    weights = [torch.randn(output.shape, dtype=output.dtype) for output in outputs]
+    total = sum((weight * output).sum() for weight, output in zip(weights, outputs, strict=True))
+    gradients = torch.autograd.grad(total, inputs, allow_unused=True)  # type: ignore[arg-type]
+
+    def value(moved: dict[int, torch.Tensor]) -> float:
+        with torch.no_grad():
+            results = _floats(function.apply(*(moved.get(id(arg), arg) for arg in args)))
+            return float(sum((w * r).sum() for w, r in zip(weights, results, strict=True)))
+
+    faults = [_verdict(tensor, gradient, value, args) for tensor, gradient in zip(inputs, gradients, strict=True)]
+    return next((fault for fault in (NOTHING, ZERO, WRONG) if fault in faults), "")
+
+
+def _floats(result: Any) -> list[torch.Tensor]:
+    results = result if isinstance(result, (tuple, list)) else (result,)
+    return [item for item in results if isinstance(item, torch.Tensor) and item.is_floating_point()]
+
+
+def _verdict(
+    tensor: torch.Tensor,
+    gradient: torch.Tensor | None,
+    value: Callable[[dict[int, torch.Tensor]], float],
+    args: tuple[Any, ...],
+) -> str:
+    """Compares one input's gradient with central differences along random directions."""
+    slopes, claims = [], []
+    for _ in range(PROBES):
+        direction = torch.randn_like(tensor)
+        ahead, behind = tensor.detach() + STEP * direction, tensor.detach() - STEP * direction
+        slopes.append((value({id(tensor): ahead}) - value({id(tensor): behind})) / (2 * STEP))
+        claims.append(0.0 if gradient is None else float((gradient * direction).sum()))
+    if all(abs(slope) < TOLERANCE for slope in slopes):
+        return ""
+    if gradient is None:
+        return NOTHING
+    if not gradient.any():
+        return ZERO
+    return "" if _agrees(slopes, claims) or _on_purpose(tensor, gradient, value) else WRONG
+
+
+def _agrees(slopes: list[float], claims: list[float]) -> bool:
+    size = max(map(abs, slopes)) + max(map(abs, claims))
+    return all(abs(slope - claim) <= TOLERANCE * size for slope, claim in zip(slopes, claims, strict=True))
+
+
+def _on_purpose(
+    tensor: torch.Tensor, gradient: torch.Tensor, value: Callable[[dict[int, torch.Tensor]], float]
+) -> bool:
+    """Whether every element of the gradient is the true slope scaled by one factor, clipped or masked.
+
+    So are gradient reversal, gradient scaling, gradient clipping and straight-through estimators.
+    """
+    flat = tensor.detach().reshape(-1)
+    true = torch.tensor([_slope(flat, index, tensor, value) for index in range(min(flat.numel(), 64))], dtype=flat.dtype)
+    said = gradient.reshape(-1)[: true.numel()]
+    moving = true.abs() > TOLERANCE
+    if not moving.any():
+        return True
+    ratio = said[moving] / true[moving]
+    constant = bool((ratio - ratio[0]).abs().max() <= TOLERANCE * (1 + ratio[0].abs()))
+    clipped = bool(((ratio >= -TOLERANCE) & (ratio <= 1 + TOLERANCE)).all())
+    return constant or clipped
+
+
+def _slope(flat: torch.Tensor, index: int, tensor: torch.Tensor, value: Callable[[dict[int, torch.Tensor]], float]) -> float:
+    step = torch.zeros_like(flat)
+    step[index] = STEP
+    ahead, behind = (flat + step).view_as(tensor), (flat - step).view_as(tensor)
+    return (value({id(tensor): ahead}) - value({id(tensor): behind})) / (2 * STEP)

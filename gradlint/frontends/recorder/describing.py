@@ -1,0 +1,131 @@
+"""Models as the graph knows them: names, parameters, gradients, taken from live modules after a run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradlint.frontends.recorder import autograd, reading
+from gradlint.frontends.recorder.escapes import FROZEN, made_at
+from gradlint.frontends.recorder.facts import literals
+from gradlint.frontends.recorder.frames import RawFrames, decoded, is_library
+from gradlint.frontends.recorder.modules import Modules
+from gradlint.frontends.recorder.monitor import GradientMonitor
+from gradlint.frontends.recorder.patches import initialisers_of
+from gradlint.frontends.recorder.tape import Tape
+from gradlint.graph import Frame, GradientState, Initialisation, Parameter
+
+
+def parameters(root: nn.Module, monitor: GradientMonitor, judged: bool) -> tuple[Parameter, ...]:
+    """The registered parameters of a model; `judged` says that a backward pass was tried."""
+    named = dict(root.named_parameters())
+    read = {source for source, _ in monitor.recorder.tape.edges}
+    nodes = {name: node for name, value in named.items() if (node := node_read(value, read)) is not None}
+    executed = executed_functions(monitor.recorder.tape)
+    return tuple(_parameter(root, name, value, nodes, monitor, judged, executed) for name, value in named.items())
+
+
+def executed_functions(tape: Tape) -> set[reading.Function]:
+    """The functions that ran while the tape was recorded, by file and first line."""
+    codes = {code for node in tape.nodes for code, _ in node.frames}
+    return {(code.co_filename, code.co_firstlineno) for code in codes}
+
+
+def node_read(value: torch.Tensor, read: set[int]) -> int | None:
+    """The node of a parameter that some op read; None when only initialisers and optimizers touched it."""
+    found = autograd.marked(value)
+    return found[0] if found is not None and found[0] in read else None
+
+
+def _parameter(
+    root: nn.Module,
+    name: str,
+    value: nn.Parameter,
+    nodes: dict[str, int],
+    monitor: GradientMonitor,
+    judged: bool,
+    executed: set[reading.Function],
+) -> Parameter:
+    node = nodes.get(name)
+    outer = "" if node is not None else outermost(name, nodes)
+    return Parameter(
+        name=name,
+        shape=tuple(value.shape),
+        elements=value.numel(),
+        trainable=value.requires_grad or id(value) in monitor.trainable,
+        node=node,
+        gradient=_state(value, monitor, judged),
+        made=_made(root, outer, value, monitor.modules) if node is None else user_frame(made_at(value)),
+        frozen=user_frame(value.__dict__.get(FROZEN, ())),
+        unused_part=outer,
+        owner_read=reading.is_read(root, outer) if node is None else reading.is_read_elsewhere(root, name, executed),
+        moved_by_hand=reading.is_moved(root, name),
+        optimized=id(value) in monitor.optimized if monitor.optimizers else None,
+        initialisations=tuple(_initialisations(value)),
+        measured_rms=monitor.rms.get(id(value)),
+    )
+
+
+def _state(value: torch.Tensor, monitor: GradientMonitor, judged: bool) -> GradientState:
+    if id(value) in monitor.arrived:
+        return GradientState.ARRIVES
+    return GradientState.NONE if judged else GradientState.UNMEASURED
+
+
+def outermost(name: str, touched: Iterable[str]) -> str:
+    """The largest part of the model around a parameter of which nothing was touched: "block2" of "block2.up.weight"."""
+    parts = name.split(".")
+    prefixes = (".".join(parts[:depth]) for depth in range(1, len(parts)))
+    return next((prefix for prefix in prefixes if not any(key.startswith(prefix + ".") for key in touched)), name)
+
+
+def _made(root: nn.Module, part: str, value: nn.Parameter, modules: Modules) -> Frame | None:
+    """Where the part around an unused parameter was built, else the parameter itself."""
+    try:
+        module = root.get_submodule(part)
+    except AttributeError:
+        return user_frame(made_at(value))
+    return user_frame(modules.frames_of(module)) or user_frame(made_at(value))
+
+
+def user_frame(frames: RawFrames) -> Frame | None:
+    """The innermost of the user's own frames."""
+    return next((frame for frame in decoded(frames) if frame.user), None)
+
+
+def _initialisations(value: torch.Tensor) -> Iterator[Initialisation]:
+    for name, args, options, frames in initialisers_of(value):
+        chain = decoded(frames)
+        place = next((frame for frame in chain if frame.user), None)
+        inner = chain[0] if chain else None
+        yield Initialisation(name, literals(args, options), place, inner is None or not inner.user)
+
+
+def place_of(thing: Any, path: str) -> int:
+    """The line of a class or function; 1 when it is not known."""
+    try:
+        lines, start = inspect.getsourcelines(thing)
+    except (OSError, TypeError):
+        return 1
+    offset = next((n for n, line in enumerate(lines) if line.lstrip().startswith(("class ", "def ", "async def "))), 0)
+    return max(1, start + offset)
+
+
+def path_of(module: nn.Module, default: str) -> str:
+    """The file of the user's that defines a module's class; `default` for a class of a library."""
+    try:
+        path = inspect.getsourcefile(type(module))
+    except TypeError:
+        return default
+    return default if path is None or is_library(path) else path
+
+
+def signature(value: Any) -> str:
+    """`float32[2, 3]` for a tensor, the type's name for anything else."""
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+    return type(value).__name__

@@ -1,0 +1,175 @@
+"""The gradient fact of every edge: what autograd did, and, behind a cut, what the op would have done."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from gradlint import ops
+from gradlint.frontends.recorder.taint import Origin
+from gradlint.graph import Passage, Reason
+
+TEXT_LIMIT = 60
+"""Characters of a literal string argument that are kept."""
+MULTIPLICATIONS = frozenset({"mul", "mul_", "multiply", "multiply_", "__mul__", "__rmul__", "__imul__"})
+
+OVERWRITES = frozenset(
+    "zero_ fill_ copy_ normal_ uniform_ random_ bernoulli_ exponential_ cauchy_ geometric_ log_normal_ set_".split()
+)
+"""In-place calls that leave nothing of the old content."""
+
+Fact = tuple[Passage, Reason | None]
+_VANISHED: Fact = (Passage.ZERO, Reason.ZERO)
+SOFTMAXES = frozenset({"softmax", "log_softmax", "_softmax", "_log_softmax", "softmin"})
+CONSTANT_INPUTS = 2
+"""Of an op that is constant by its shapes, the input and the weight get a zero gradient; a bias does not."""
+OPEN: Fact = (Passage.FLOWS, None)
+_REWRAPS = frozenset({"tensor", "as_tensor", "asarray", "scalar_tensor", "new_tensor", "Tensor", "FloatTensor", "DoubleTensor", "Variable"})
+_ESCAPES = {
+    "detach": Reason.DETACH,
+    "numpy": Reason.NUMPY,
+    "scalar": Reason.SCALAR,
+    "rewrap": Reason.REWRAP,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What one call read: tensors in the order of its arguments, their nodes, whether they wanted a gradient, and the
+    nodes behind the tracked numbers among its arguments."""
+
+    name: str
+    tensors: list[torch.Tensor]
+    sources: list[int]
+    wanted: list[bool]
+    origin: Origin
+    constant: bool = False
+
+
+def passages(
+    reads: Reads, made: torch.Tensor, position: int, reached: set[int]
+) -> Iterator[tuple[int, Passage, Reason | None]]:
+    """The edges (source, passage, reason) from everything that was read to one made value, its `position`-th output."""
+    known = found(reads.name)
+    for index, (tensor, source, wanted) in enumerate(zip(reads.tensors, reads.sources, reads.wanted, strict=True)):
+        if source in reached:
+            yield source, *(_VANISHED if reads.constant and index < CONSTANT_INPUTS else _flowing(known, index))
+        elif not _is_shape_only(known, reads.name, index):
+            yield source, *_stopped(known, tensor, made, wanted, index, position)
+    for source in reads.origin:
+        yield source, *OPEN
+
+
+@functools.cache
+def found(native: str) -> ops.OpFacts | None:
+    """The facts of an op by the name that torch gives it."""
+    return ops.lookup("torch", native.removeprefix("get:").removeprefix("set:"))
+
+
+def canonical(native: str) -> str:
+    """The canonical name of an op; the native one where the vocabulary has none."""
+    known = found(native)
+    return known.name if known else native
+
+
+def _flowing(known: ops.OpFacts | None, index: int) -> Fact:
+    """An edge along which autograd passes something: zero almost everywhere, an exception, or a gradient."""
+    if known is None:
+        return OPEN
+    if known.raises:
+        return Passage.RAISES, Reason.ZERO
+    if known.zero or index in known.zero_inputs:
+        return Passage.ZERO, Reason.ZERO
+    return OPEN
+
+
+def _stopped(
+    known: ops.OpFacts | None, tensor: torch.Tensor, made: torch.Tensor, wanted: bool, index: int, position: int
+) -> Fact:
+    """An edge along which autograd passes nothing, because the op never does or because nobody asked upstream."""
+    if not _carries(tensor):
+        return Passage.BLOCKED, Reason.NON_DIFFERENTIABLE
+    differentiable = _would_flow(known, index, position) and _carries(made)
+    if wanted and not torch.is_grad_enabled() and differentiable:
+        return Passage.BLOCKED, Reason.GRAD_DISABLED
+    if known is not None and known.escape in _ESCAPES:
+        return Passage.BLOCKED, _ESCAPES[known.escape]
+    if not _carries(made):
+        cast = known is not None and known.kind is ops.Kind.CAST
+        return Passage.BLOCKED, Reason.INTEGER_CAST if cast else Reason.NON_DIFFERENTIABLE
+    if wanted or not differentiable:
+        return Passage.BLOCKED, Reason.NON_DIFFERENTIABLE
+    return (Passage.UNKNOWN, None) if known is None else _flowing(known, index)
+
+
+def _is_shape_only(known: ops.OpFacts | None, name: str, index: int) -> bool:
+    """Whether a result takes no value from this input, only its shape, dtype or memory."""
+    if name in OVERWRITES:
+        return index == 0
+    if known is None or index not in known.nondifferentiable_inputs:
+        return name.endswith("_like")
+    return known.kind in (ops.Kind.RESHAPE, ops.Kind.CAST, ops.Kind.FACTORY) or name.endswith("_like")
+
+
+def _would_flow(known: ops.OpFacts | None, index: int, position: int) -> bool:
+    if known is None:
+        return True
+    return known.differentiable and index not in known.nondifferentiable_inputs and position not in known.nondifferentiable_outputs
+
+
+def _carries(tensor: torch.Tensor) -> bool:
+    """Only floating and complex tensors carry a gradient."""
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def is_constant(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Whether shapes alone fix a result: softmax over one element is 1, normalisation over one element is 0."""
+    value = args[0] if args else options.get("input")
+    if not isinstance(value, torch.Tensor) or value.ndim == 0:
+        return False
+    if name in SOFTMAXES:
+        axis = options.get("dim", args[1] if len(args) > 1 else None)
+        return isinstance(axis, int) and -value.ndim <= axis < value.ndim and value.shape[axis] == 1
+    if name == "cross_entropy":
+        return value.shape[min(1, value.ndim - 1)] == 1
+    if name == "layer_norm":
+        shape = options.get("normalized_shape", args[1] if len(args) > 1 else ())
+        return len(shape) > 0 and all(size == 1 for size in shape)
+    return False
+
+
+def rewrap_reason(name: str) -> Reason | None:
+    """Numbers that become a tensor again through a constructor are a rewrap; arrays come back as they left."""
+    return Reason.REWRAP if name in _REWRAPS else None
+
+
+@functools.cache
+def dtype_name(dtype: torch.dtype) -> str:
+    """`float32` for `torch.float32`."""
+    return str(dtype).removeprefix("torch.")
+
+
+def literals(args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+    """The numbers, texts and short tuples among the arguments, by position or by name."""
+    named = {**{str(position): value for position, value in enumerate(args)}, **options}
+    return {key: _plain(value) for key, value in named.items() if _is_literal(value)}
+
+
+def _is_literal(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return len(value) <= 8 and all(type(item) is int for item in value)
+    return isinstance(value, (bool, int, float, torch.dtype)) or (isinstance(value, str) and len(value) < TEXT_LIMIT)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, torch.dtype):
+        return dtype_name(value)
+    if isinstance(value, (tuple, list)):
+        return [int(item) for item in value]
+    if isinstance(value, bool) or isinstance(value, str):
+        return value
+    return float(value) if isinstance(value, float) else int(value)

@@ -1,0 +1,115 @@
+"""Where a call stands in the user's code: cheap to take while recording, decoded to lines and columns afterwards."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import linecache
+import pathlib
+import site
+import sys
+import sysconfig
+from types import CodeType, FrameType
+
+from gradlint.graph import Frame
+
+DEPTH = 60
+"""Frames that are looked at from a call outwards."""
+
+KEPT = 16
+"""Frames that are kept of one call."""
+
+RawFrame = tuple[CodeType, int]
+"""A code object and the offset of its running instruction, in bytes."""
+
+RawFrames = tuple[RawFrame, ...]
+
+_GRADLINT = str(pathlib.Path(__file__).resolve().parents[2])
+_TORCH = str(pathlib.Path(importlib.util.find_spec("torch").origin).parent)  # type: ignore[union-attr, arg-type]
+_SKIPPED = (_GRADLINT + "/", _TORCH + "/", "<frozen", "<__array_function__", "<eval_with_key>")
+_LIBRARIES = tuple(
+    {
+        *(str(pathlib.Path(folder).resolve()) + "/" for folder in [*site.getsitepackages(), site.getusersitepackages()]),
+        *(sysconfig.get_path(kind) + "/" for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
+    }
+)
+
+_skipped: dict[str, bool] = {}
+
+
+def is_skipped(filename: str) -> bool:
+    """Whether frames of this file are left out of every chain: torch's own and gradlint's."""
+    known = _skipped.get(filename)
+    if known is None:
+        known = _skipped[filename] = filename.startswith(_SKIPPED) and "/gradlint/demo" not in filename
+    return known
+
+
+@functools.cache
+def is_library(filename: str) -> bool:
+    """Whether a file belongs to the standard library or to an installed package."""
+    return filename.startswith(("<", *_LIBRARIES)) or filename.startswith((sys.prefix + "/lib/", sys.base_prefix + "/lib/"))
+
+
+def take(frame: FrameType | None) -> RawFrames:
+    """The frames from a call outwards, innermost first, torch's and gradlint's own left out."""
+    taken: list[RawFrame] = []
+    for _ in range(DEPTH):
+        if frame is None or len(taken) >= KEPT:
+            break
+        code = frame.f_code
+        if not is_skipped(code.co_filename):
+            taken.append((code, frame.f_lasti))
+        frame = frame.f_back
+    return tuple(taken)
+
+
+@functools.cache
+def _positions(code: CodeType) -> list[tuple[int | None, int | None, int | None, int | None]]:
+    return list(code.co_positions())
+
+
+def _code_points(path: str, line: int, offset: int) -> int:
+    """The 1-based column in code points of a 0-based offset in UTF-8 bytes."""
+    text = linecache.getline(path, line)
+    return offset + 1 if text.isascii() else len(text.encode()[:offset].decode(errors="ignore")) + 1
+
+
+@functools.lru_cache(maxsize=65536)
+def decode(raw: RawFrame) -> Frame:
+    """The source position of a raw frame."""
+    code, offset = raw
+    line, end_line, start, end = _positions(code)[max(offset, 0) // 2] if offset >= 0 else (None, None, None, None)
+    line = line or code.co_firstlineno
+    end_line = end_line or line
+    path = code.co_filename
+    return Frame(
+        path=path,
+        line=line,
+        column=_code_points(path, line, start or 0),
+        end_line=end_line,
+        end_column=_code_points(path, end_line, end or 0),
+        function=code.co_qualname,
+        user=not is_library(path),
+    )
+
+
+def decoded(raw: RawFrames) -> tuple[Frame, ...]:
+    """The source positions of a chain of raw frames."""
+    return tuple(decode(frame) for frame in raw)
+
+
+def definition(code: CodeType) -> Frame:
+    """The head of a function: the line of its first decorator, else of its `def`."""
+    line = code.co_firstlineno
+    text = linecache.getline(code.co_filename, line).rstrip("\n")
+    start = len(text) - len(text.lstrip())
+    return Frame(
+        path=code.co_filename,
+        line=line,
+        column=start + 1,
+        end_line=line,
+        end_column=len(text.rstrip()) + 1,
+        function=code.co_qualname,
+        user=not is_library(code.co_filename),
+    )

@@ -1,0 +1,51 @@
+"""Which write spoilt a backward pass: torch names the value, the tape knows who wrote it."""
+
+from __future__ import annotations
+
+import re
+
+from gradlint.frontends.recorder.frames import decoded
+from gradlint.frontends.recorder.tape import RawNode, Tape
+from gradlint.graph import Frame
+
+OVERWRITTEN = "modified by an inplace operation"
+LEAF_WRITTEN = "leaf Variable that requires grad is being used in an in-place operation"
+LEAF_VIEW = "a view of a leaf Variable that requires grad is being used in an in-place operation"
+SECOND_TIME = "backward through the graph a second time"
+NO_GRADIENT = "does not require grad and does not have a grad_fn"
+
+_VALUE = re.compile(r"\[[\w.]*Tensor \[([\d, ]*)\]\](?:, which is output (\d+) of (?:\w+::)*(\w+?)(?:Backward\d*)?,)?")
+
+
+def spoiler(message: str, tape: Tape) -> int | None:
+    """The in-place node that torch's message is about; None when it cannot be told.
+
+    The message names the shape of the value and the op that made it; the write is the first one on such a value.
+    """
+    match = _VALUE.search(message)
+    writes = [number for number, node in enumerate(tape.nodes) if node.inplace]
+    if match is None:
+        return writes[-1] if writes else None
+    shape = tuple(int(size) for size in match[1].split(",") if size.strip())
+    maker = (match[3] or "").lower()
+    exact = [n for n in writes if tape.nodes[n].shape == shape and maker and _made_by(tape, n, maker)]
+    similar = [n for n in writes if tape.nodes[n].shape == shape]
+    return next(iter(exact or similar or writes), None)
+
+
+def _made_by(tape: Tape, write: int, maker: str) -> bool:
+    """Whether the value that a write changed came from an op of this autograd name (through earlier writes)."""
+    sources = [source for source, target in tape.edges if target == write]
+    names = {_bare(tape.nodes[source]) for source in sources}
+    return any(name and (name in maker or maker in name) for name in names)
+
+
+def _bare(node: RawNode) -> str:
+    return node.native.strip("_").replace("_", "").lower()
+
+
+def place(tape: Tape, node: int | None) -> Frame | None:
+    """The user's line of a node."""
+    if node is None:
+        return None
+    return next((frame for frame in decoded(tape.nodes[node].frames) if frame.user), None)

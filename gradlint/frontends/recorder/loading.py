@@ -1,0 +1,142 @@
+"""Imports the user's file (and what it imports of its own project) with the few rewrites that recording needs."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import pathlib
+import sys
+import traceback
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from gradlint.frontends.recorder.absent import StandIns
+from gradlint.frontends.recorder.frames import is_library
+from gradlint.frontends.recorder.rewrite import rewritten
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Compiles rewritten source; writes no byte code."""
+
+    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> Any:  # type: ignore[override]
+        return compile(rewritten(ast.parse(data, filename=str(path))), path, "exec", dont_inherit=True, optimize=_optimize)
+
+    def get_code(self, fullname: str) -> Any:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds modules that lie in the user's project."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self.root = root
+
+    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> Any:
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path or [str(self.root), *sys.path], target)
+        origin = spec.origin if spec else None
+        if spec is None or origin is None or not origin.endswith(".py") or is_library(origin):
+            return None
+        spec.loader = _Loader(fullname, origin)
+        return spec
+
+
+@contextlib.contextmanager
+def project(root: pathlib.Path) -> Iterator[StandIns]:
+    """Makes the modules below `root` importable, rewritten for recording; yields what stands for missing libraries."""
+    finder, absent = _Finder(root), StandIns()
+    sys.meta_path.insert(0, finder)
+    sys.meta_path.insert(0, absent)
+    sys.path.insert(0, str(root))
+    try:
+        yield absent
+    finally:
+        sys.meta_path.remove(finder)
+        sys.meta_path.remove(absent)
+        sys.path.remove(str(root))
+
+
+def load_with(absent: StandIns, path: pathlib.Path) -> tuple[ModuleType, ast.Module]:
+    """Like `load`, with a stand-in for every library that is missing or broken and would end the import."""
+    while True:
+        before = set(sys.modules)
+        try:
+            return load(path)
+        except Exception as problem:
+            top = _unimportable(problem)
+            if not top or top in absent.names or _is_own(top, path):
+                raise
+            absent.names.add(top)
+            _forget({name for name in set(sys.modules) - before if _top(name) == top or not _is_foreign(name)})
+
+
+def _unimportable(problem: Exception) -> str:
+    """The library whose import, in the user's own code, raised; empty when something else did."""
+    frames = traceback.extract_tb(problem.__traceback__)
+    place = next((f for f in reversed(frames) if not is_library(f.filename) and "/gradlint/" not in f.filename), None)
+    try:
+        statement = ast.parse((place.line if place else None) or "").body[0]
+    except (SyntaxError, IndexError):
+        return _top(problem.name or "") if isinstance(problem, ModuleNotFoundError) else ""
+    if isinstance(statement, ast.Import):
+        return _top(statement.names[0].name)
+    if isinstance(statement, ast.ImportFrom) and not statement.level:
+        return _top(statement.module or "")
+    return ""
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _is_own(top: str, path: pathlib.Path) -> bool:
+    """Whether a name belongs to the user's project, to torch or to Python: its failure is the user's to see."""
+    own = project_root(path)
+    return top in {"torch", "numpy", *sys.stdlib_module_names} or (own / top).exists() or (own / f"{top}.py").exists()
+
+
+def _is_foreign(name: str) -> bool:
+    return is_library(getattr(sys.modules[name], "__file__", None) or "<")
+
+
+def _forget(names: set[str]) -> None:
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def load(path: pathlib.Path, name: str | None = None) -> tuple[ModuleType, ast.Module]:
+    """The imported module of a file and its rewritten tree; the module is never called `__main__`.
+
+    Raises whatever the file raises while it is imported.
+    """
+    name = name or module_name(path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path)))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module, rewritten(ast.parse(path.read_bytes(), filename=str(path)))
+
+
+def module_name(path: pathlib.Path) -> str:
+    """The dotted name of a file inside its package, else its stem."""
+    parts = [path.stem]
+    folder = path.parent
+    while (folder / "__init__.py").exists():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    name = ".".join(parts)
+    return name if name not in sys.modules and name != "__main__" else f"{name}_traced"
+
+
+def project_root(path: pathlib.Path) -> pathlib.Path:
+    """The folder from which a file's imports are resolved: the parent of its outermost package."""
+    folder = path.parent
+    while (folder / "__init__.py").exists():
+        folder = folder.parent
+    return folder

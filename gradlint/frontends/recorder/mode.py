@@ -1,0 +1,324 @@
+"""The recorder itself: a torch function mode that writes every value, op, frame and gradient fact of a run on a tape."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from gradlint.frontends.recorder import autograd, escapes, facts, gradmode
+from gradlint.frontends.recorder.frames import RawFrames, take
+from gradlint.frontends.recorder.natives import SETTER, is_housekeeping, is_silent, native_name
+from gradlint.frontends.recorder.tape import RawNode, Tape
+from gradlint.frontends.recorder.taint import NESTING, Origin, origins
+from gradlint.graph import NodeKind, Passage, Reason
+
+Handler = Callable[["Recorder", str, Any, tuple[Any, ...], dict[str, Any], FrameType], Any]
+
+_CUDA_NAMES = frozenset({"cuda", "to", "xpu"})
+
+
+@dataclass(frozen=True, slots=True)
+class CustomCall:
+    """The first application of a custom autograd function: its call number, its arguments, its place."""
+
+    call: int
+    args: tuple[Any, ...]
+    frames: RawFrames
+
+
+class Recorder(TorchFunctionMode):
+    """Records every call on tensors while it is entered.
+
+    `owner` names the module that is running, `grad` watches the grad mode, `tape` receives nodes and edges.
+    """
+
+    def __init__(self, tape: Tape, owner: Callable[[], int | None], meta: bool = False) -> None:
+        super().__init__()
+        self.tape = tape
+        self.owner = owner
+        self.meta = meta
+        self.grad = gradmode.GradMode()
+        self.writes: dict[int, int] = {}
+        self.pointers: list[int] = []
+        self.depth = 0
+        self.customs: dict[type, CustomCall] = {}
+        self.faults: list[tuple[BaseException, tuple[Any, ...], str]] = []
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        options = kwargs or {}
+        name = native_name(function)
+        frame = sys._getframe(1)
+        if name == "_set_grad_enabled":
+            self.grad.switch(args[0] if args else options.get("arg"), frame)
+            return function(*args, **options)
+        if is_silent(name) or is_housekeeping(frame.f_code.co_filename):
+            return function(*args, **options)
+        if "device" in options or name in _CUDA_NAMES:
+            function, args, options = on_cpu(name, function, args, options)
+        special = escapes.HANDLERS.get(name)
+        if special is not None:
+            return special(self, name, function, args, options, frame)
+        if name.startswith(SETTER):
+            return function(*args, **options)
+        return self.record(function, name, args, options, frame)
+
+    def __enter__(self) -> Recorder:
+        self.depth += 1
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.depth -= 1
+        super().__exit__(*error)
+
+    def listening(self) -> bool:
+        """Whether calls are being recorded here and now: the mode is entered and not inside of a recorded call."""
+        return self.depth > 0 and _active(self)
+
+    def number(self, tensor: torch.Tensor, kind: type, frame: FrameType) -> Any:
+        """A tensor read as a Python number that remembers where it came from."""
+        with torch._C.DisableTorchFunction():
+            return escapes.leave(self, f"__{kind.__name__}__", kind, (tensor,), {}, frame)
+
+    def as_arrays(self, value: Any, frame: FrameType, depth: int = NESTING) -> Any:
+        """Arguments with every tensor in them turned into an array that remembers where it came from."""
+        if isinstance(value, torch.Tensor):
+            with torch._C.DisableTorchFunction():
+                return escapes.leave(self, "__array__", torch.Tensor.__array__, (value,), {}, frame)
+        if depth and type(value) in (list, tuple):
+            return type(value)(self.as_arrays(item, frame, depth - 1) for item in value)
+        return value
+
+    def record(
+        self,
+        function: Any,
+        name: str,
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+        frame: FrameType,
+        custom: type | None = None,
+    ) -> Any:
+        """Runs one call and writes it down; `custom` is the class of a user's autograd function."""
+        tensors = tensors_in((*args, *options.values()))
+        sources = [self.node_of(tensor) for tensor in tensors]
+        versions = [autograd.version(tensor) for tensor in tensors]
+        leaves = {id(t): node for t, node in zip(tensors, sources, strict=True) if autograd.history(t) is None and t.requires_grad}
+        wanted = [tensor.requires_grad for tensor in tensors]
+        try:
+            result = function(*args, **options)
+        except RuntimeError as error:
+            self.faults.append((error, take(frame), name))
+            raise
+        written = [t for t, before in zip(tensors, versions, strict=True) if autograd.version(t) != before]
+        made = [t for t in tensors_in((result,)) if not any(t is source for source in tensors)]
+        if not made and not written:
+            return result
+        call = self.tape.call()
+        if custom is not None:
+            self.customs.setdefault(custom, CustomCall(call, args, take(frame)))
+        reads = facts.Reads(
+            name, tensors, sources, wanted, origins((*args, *options.values())), facts.is_constant(name, args, options)
+        )
+        for position, tensor in enumerate([*made, *(t for t in written if not _is_leaf_update(t))]):
+            node = self._new(tensor, name, call, frame, args, options, inplace=position >= len(made))
+            self._link(node, tensor, position, reads, leaves)
+            autograd.mark(tensor, node)
+            if position >= len(made):
+                self._written(tensor, node)
+        for tensor in written:
+            if _is_leaf_update(tensor):
+                _remark(tensor)
+        return result
+
+    def _new(
+        self,
+        tensor: torch.Tensor,
+        name: str,
+        call: int,
+        frame: FrameType,
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+        inplace: bool,
+    ) -> int:
+        enabled = torch.is_grad_enabled()
+        return self.tape.add(
+            RawNode(
+                kind=NodeKind.OP,
+                native=name,
+                call=call,
+                owner=self.owner(),
+                frames=take(frame),
+                dtype=facts.dtype_name(tensor.dtype),
+                shape=tuple(tensor.shape),
+                literals=facts.literals(args, options),
+                grad_enabled=enabled,
+                grad_frame=None if enabled else self.grad.place,
+                inplace=inplace,
+                requires_grad=tensor.requires_grad,
+            )
+        )
+
+    def _link(
+        self, node: int, tensor: torch.Tensor, position: int, reads: facts.Reads, leaves: dict[int, int]
+    ) -> None:
+        """Draws the edges from everything that a call read to one value that it made."""
+        reached = autograd.arrivals(tensor, leaves) if tensor.requires_grad else set()
+        for source, passage, reason in facts.passages(reads, tensor, position, reached):
+            self.tape.link(source, node, passage, reason)
+        for source in reached - set(reads.sources):
+            self.tape.link(source, node)
+
+    def _written(self, tensor: torch.Tensor, node: int) -> None:
+        key = storage_key(tensor)
+        if key is not None:
+            self.writes[key] = node
+
+    def node_of(self, tensor: torch.Tensor) -> int:
+        """The node of a tensor's present content; a new one for a tensor never seen or changed unseen."""
+        found = autograd.marked(tensor)
+        if found is None:
+            return self.adopt(tensor)
+        node, fresh = found
+        return node if fresh else self._refresh(tensor, node)
+
+    def adopt(self, tensor: torch.Tensor, kind: NodeKind = NodeKind.CONSTANT, name: str = "") -> int:
+        """A node for a tensor that no recorded call made, linked through autograd where it has a history."""
+        node = self.tape.add(
+            RawNode(
+                kind=kind if autograd.history(tensor) is None else NodeKind.OPAQUE,
+                native="",
+                name=name,
+                owner=self.owner(),
+                dtype=facts.dtype_name(tensor.dtype),
+                shape=tuple(tensor.shape),
+                requires_grad=tensor.requires_grad,
+            )
+        )
+        for source in autograd.arrivals(tensor, {}) if autograd.history(tensor) is not None else ():
+            self.tape.link(source, node)
+        autograd.mark(tensor, node)
+        return node
+
+    def adopt_version(self, tensor: torch.Tensor, name: str, frame: FrameType) -> int:
+        """A new node for a tensor whose content or gradient was changed by a call; the caller draws its edges."""
+        node = self._new(tensor, name, self.tape.call(), frame, (), {}, inplace=True)
+        autograd.mark(tensor, node)
+        return node
+
+    def is_computed(self, node: int) -> bool:
+        """Whether a value was computed by a call (a cut-off result), rather than handed in."""
+        return self.tape.nodes[node].kind is NodeKind.OP and any(edge[1] == node for edge in self.tape.edges)
+
+    def _refresh(self, tensor: torch.Tensor, old: int) -> int:
+        """A new node for a value that was written through a view; a leaf keeps its node."""
+        if _is_leaf_update(tensor):
+            _remark(tensor)
+            return old
+        node = self.adopt(tensor, NodeKind.OPAQUE)
+        self.tape.nodes[node].native = "copy_slices"
+        self.tape.link(old, node, *_unless(tensor.requires_grad, self.tape.nodes[old].requires_grad))
+        key = storage_key(tensor)
+        write = self.writes.get(key) if key is not None else None
+        if write is not None and write < node:
+            self.tape.link(write, node, *_unless(tensor.requires_grad, self.tape.nodes[write].requires_grad))
+        return node
+
+    def foreign(
+        self,
+        name: str,
+        frame: FrameType,
+        made: torch.Tensor,
+        origin: Origin,
+        tensors: Iterable[torch.Tensor],
+        masked: bool = False,
+    ) -> None:
+        """Writes down a tensor that was built outside of torch's functions from tracked numbers or from tensors.
+
+        `masked` says that the new tensor was told to require a gradient, which hides the cut behind it.
+        """
+        sources = [self.node_of(tensor) for tensor in tensors]
+        node = self._new(made, name, self.tape.call(), frame, (), {}, inplace=False)
+        computed = any(self.is_computed(source) for source in (*sources, *origin))
+        cut = Reason.MASKED if masked and computed else facts.rewrap_reason(name)
+        for source in sources:
+            self.tape.link(source, node, Passage.BLOCKED, cut or Reason.REWRAP)
+        for source in origin:
+            self.tape.link(source, node, *((Passage.BLOCKED, cut) if cut else ()))
+        autograd.mark(made, node)
+
+
+def _active(mode: TorchFunctionMode) -> bool:
+    """Whether a mode is on torch's stack of modes (it is taken off while one of its calls runs)."""
+    return any(active is mode for active in torch.overrides._get_current_function_mode_stack())
+
+
+def _unless(result: bool, source: bool) -> tuple[Passage, Reason | None]:
+    """An edge of an unseen write is open unless the source wanted a gradient and the result has none."""
+    return (Passage.BLOCKED, Reason.OPAQUE) if source and not result else (Passage.FLOWS, None)
+
+
+def _is_leaf_update(tensor: torch.Tensor) -> bool:
+    """A leaf that requires grad can only be written by an initialiser or an optimizer: it stays the same parameter."""
+    return tensor.requires_grad and autograd.history(tensor) is None
+
+
+def _remark(tensor: torch.Tensor) -> None:
+    found = tensor.__dict__.get(autograd.KEY)
+    if found is not None:
+        autograd.mark(tensor, found[0])
+
+
+def storage_key(tensor: torch.Tensor) -> int | None:
+    """Identifies the memory behind a tensor; None where it has none."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError):
+        return None
+
+
+def tensors_in(values: Iterable[Any], depth: int = NESTING) -> list[torch.Tensor]:
+    """The tensors among arguments, in nested lists, tuples and dicts too, each once."""
+    found: list[torch.Tensor] = []
+    _gather(values, found, depth)
+    if len(found) < 2:
+        return found
+    return list({id(tensor): tensor for tensor in found}.values())
+
+
+def _gather(values: Iterable[Any], found: list[torch.Tensor], depth: int) -> None:
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif depth and isinstance(value, (list, tuple)):
+            _gather(value, found, depth - 1)
+        elif depth and isinstance(value, dict):
+            _gather(value.values(), found, depth - 1)
+
+
+def on_cpu(name: str, function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """The same call with every accelerator device replaced: a copy on the CPU is what the move makes of a tensor.
+
+    On a machine with an accelerator `.cuda()` and `.to("cuda")` return a new, non-leaf tensor; so does the replacement.
+    """
+    if name in ("cuda", "xpu"):
+        return torch.Tensor.to, (args[0], "cpu"), {"copy": True}
+    moved = any(_is_accelerator(value) for value in (*args, *options.values()))
+    if not moved:
+        return function, args, options
+    args = tuple("cpu" if _is_accelerator(value) else value for value in args)
+    options = {key: "cpu" if _is_accelerator(value) else value for key, value in options.items()}
+    return function, args, ({**options, "copy": True} if name == "to" else options)
+
+
+def _is_accelerator(value: Any) -> bool:
+    if isinstance(value, torch.device):
+        return value.type not in ("cpu", "meta")
+    return isinstance(value, str) and value.split(":")[0] in ("cuda", "xpu", "mps", "hpu", "npu")

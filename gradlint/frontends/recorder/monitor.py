@@ -1,0 +1,94 @@
+"""Watches the backward passes of a recording: which parameters received a gradient, what was raised, where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradlint.frontends.recorder import inplace
+from gradlint.frontends.recorder.frames import decoded, take
+from gradlint.frontends.recorder.mode import Recorder
+from gradlint.frontends.recorder.modules import Modules
+from gradlint.graph import Frame
+from gradlint.training import RETAINED, Event, EventKind
+
+
+@dataclass(slots=True)
+class GradientMonitor:
+    """Collects what the backward passes and the optimizers of a run did."""
+
+    recorder: Recorder
+    modules: Modules
+    events: list[Event] = field(default_factory=list)
+    losses: list[int] = field(default_factory=list)
+    arrived: set[int] = field(default_factory=set)
+    trainable: set[int] = field(default_factory=set)
+    optimized: set[int] = field(default_factory=set)
+    rms: dict[int, float] = field(default_factory=dict)
+    optimizers: int = 0
+
+    def before_backward(self, tensors: Sequence[torch.Tensor], frame: FrameType | None, retain_graph: bool) -> None:
+        """Notes the loss, and every parameter that wants a gradient now."""
+        with torch._C.DisableTorchFunction():
+            nodes = [self.recorder.node_of(tensor) for tensor in tensors]
+        for node in nodes:
+            self.losses.append(node)
+            self.events.append(Event(EventKind.LOSS, _user(frame), node, error=RETAINED if retain_graph else ""))
+        self.trainable.update(id(p) for p in self.parameters() if p.requires_grad)
+
+    def after_backward(
+        self, tensors: Sequence[torch.Tensor], frame: FrameType | None, error: BaseException | None
+    ) -> None:
+        """Notes which parameters have a gradient now."""
+        node = self.losses[-1] if self.losses else None
+        self.events.append(self._event(EventKind.BACKWARD, _user(frame), node, error))
+        with torch._C.DisableTorchFunction():
+            for parameter in self.parameters():
+                if parameter.grad is not None:
+                    self.arrived.add(id(parameter))
+                    self._measure(parameter)
+
+    def _measure(self, parameter: torch.Tensor) -> None:
+        if id(parameter) not in self.rms and parameter.grad is not None and not parameter.grad.is_sparse and not parameter.is_meta:
+            self.rms[id(parameter)] = float(parameter.grad.detach().double().square().mean().sqrt())
+
+    def forward_failed(self, error: BaseException) -> None:
+        """Notes an exception of the forward pass at the op that raised it."""
+        for fault, frames, _ in self.recorder.faults:
+            if fault is error:
+                place = next((frame for frame in decoded(frames) if frame.user), None)
+                self.events.append(Event(EventKind.FORWARD, place, None, str(error), None, place))
+
+    def _event(self, kind: EventKind, frame: Frame | None, node: int | None, error: BaseException | None) -> Event:
+        message = str(error) if error is not None else ""
+        blamed = inplace.spoiler(message, self.recorder.tape) if inplace.OVERWRITTEN in message else None
+        return Event(kind, frame, node, message, blamed, inplace.place(self.recorder.tape, blamed))
+
+    def stepped(self, optimizer: Any, frame: FrameType | None) -> None:
+        """Notes a step."""
+        self.events.append(Event(EventKind.STEP, _user(frame)))
+
+    def zeroed(self, frame: FrameType | None) -> None:
+        """Notes a clearing."""
+        self.events.append(Event(EventKind.ZERO_GRAD, _user(frame)))
+
+    def optimizer_built(self, optimizer: Any, parameters: Iterable[torch.Tensor], frame: FrameType | None) -> None:
+        """Notes which parameters an optimizer took."""
+        self.optimizers += 1
+        self.optimized.update(id(parameter) for parameter in parameters)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All parameters of all modules that were built."""
+        for built in list(self.modules.built.values()):
+            own = vars(built.module).get("_parameters") or {}
+            yield from (parameter for parameter in own.values() if parameter is not None)
+
+
+def _user(frame: FrameType | None) -> Frame | None:
+    chain = decoded(take(frame))
+    return next((place for place in chain if place.user), chain[0] if chain else None)

@@ -1,0 +1,203 @@
+"""One target in, one recording out: what runs inside the worker's child."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import gc
+import pathlib
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import torch
+import torch.utils.checkpoint  # before its functions are spared the compiler
+from torch import nn
+
+from gradlint.errors import GradlintError, TargetError
+from gradlint.finding import Failure
+from gradlint.frontends.recorder import custom, describing, facts, hidden, lightweight, patches, rewrite, zeros
+from gradlint.frontends.recorder.absent import StandIns
+from gradlint.frontends.recorder.frames import is_library
+from gradlint.frontends.recorder.loading import load_with
+from gradlint.frontends.recorder.mode import Recorder, tensors_in
+from gradlint.frontends.recorder.modules import Modules, watched
+from gradlint.frontends.recorder.monitor import GradientMonitor
+from gradlint.frontends.recorder.tape import Tape
+from gradlint.graph import Model, NodeKind
+from gradlint.recording import Recording, encode
+from gradlint.training import EventKind, TrainingStep
+
+SEED = 0
+
+lightweight.spare_compiler()
+
+
+@dataclass(slots=True)
+class Session:
+    """The state of one recording: everything that happens in it goes on one tape."""
+
+    tape: Tape = field(default_factory=Tape)
+    modules: Modules = field(default_factory=Modules)
+    recorder: Recorder = field(init=False)
+    monitor: GradientMonitor = field(init=False)
+    asides: dict[int, list[hidden.Aside]] = field(default_factory=dict)
+    outputs: dict[int, list[int]] = field(default_factory=dict)
+    inputs: dict[int, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.recorder = Recorder(self.tape, self.modules.owner)
+        self.monitor = GradientMonitor(self.recorder, self.modules)
+        self.modules.first_call = self._first_call
+        self.modules.returned = self._returned
+
+    def _first_call(self, root: nn.Module) -> None:
+        with torch._C.DisableTorchFunction():
+            self.asides.setdefault(id(root), list(hidden.aside(root, self.modules)))
+
+    def _returned(self, root: nn.Module, output: Any) -> None:
+        with torch._C.DisableTorchFunction():
+            nodes = [self.recorder.node_of(tensor) for tensor in outputs_of(output)]
+        self.outputs.setdefault(id(root), []).extend(nodes)
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[None]:
+        """While this is entered, everything is written down."""
+        rewrite.route(self.recorder)
+        with patches.installed(self.recorder), watched(self.modules), self.recorder:
+            yield
+
+
+def outputs_of(value: Any, depth: int = 6) -> list[torch.Tensor]:
+    """The tensors of a forward's result: in tuples, dicts, dataclasses and distributions too."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if not depth or value is None or isinstance(value, (str, bytes, int, float, nn.Module)):
+        return []
+    if isinstance(value, dict):
+        items: Any = value.values()
+    elif isinstance(value, (list, tuple, set)):
+        items = value
+    else:
+        items = getattr(value, "__dict__", {}).values()
+    return [tensor for item in items for tensor in outputs_of(item, depth - 1)]
+
+
+def capture(job: dict[str, Any]) -> dict[str, Any]:
+    """Records one target; the result is JSON: `recording`, and `failures` of what could not be recorded."""
+    torch.manual_seed(SEED)
+    lightweight.stand_in()
+    session = Session()
+    failures: list[Failure] = []
+    try:
+        models = list(_captured(session, job, failures))
+    except GradlintError as problem:
+        failures.append(Failure(path=job["path"], code="GL003", message=str(problem)))
+        models = []
+    recording = finished(session, models)
+    return {"recording": encode(recording), "failures": [failure.model_dump() for failure in failures]}
+
+
+def _captured(session: Session, job: dict[str, Any], failures: list[Failure]) -> Iterator[Model]:
+    from gradlint.frontends.recorder import sources
+
+    yield from sources.CAPTURES[job["kind"]](session, job, failures)
+
+
+def finished(session: Session, models: Sequence[Model]) -> Recording:
+    """The recording of a session, decoded."""
+    owners = module_names(session)
+    zeros.settle(session.tape)
+    return Recording(
+        nodes=session.tape.decoded_nodes(facts.canonical, owners),
+        edges=session.tape.decoded_edges(),
+        models=tuple(models),
+        training=TrainingStep(tuple(session.monitor.events)),
+    )
+
+
+def module_names(session: Session) -> Any:
+    """A function from the identity of a module to its dotted name in the model around it."""
+    names: dict[int | None, str] = {}
+    for root in (*session.modules.started.values(), *session.modules.roots()):
+        for name, part in root.named_modules():
+            if name or id(part) not in names:
+                names[id(part)] = name
+    return lambda owner: names.get(owner, "")
+
+
+def import_file(session: Session, path: pathlib.Path, absent: StandIns) -> tuple[ModuleType, ast.Module]:
+    """The user's file, imported under the recorder; `TargetError` with the line that failed."""
+    try:
+        with session.recording():
+            return load_with(absent, path)
+    except (Exception, SystemExit) as problem:
+        raise TargetError(f"the file cannot be imported: {told(problem)}") from problem
+
+
+def told(problem: BaseException) -> str:
+    """An exception in one line, with the user's own line where it came from."""
+    frames = traceback.extract_tb(problem.__traceback__)
+    place = next((f for f in reversed(frames) if not is_library(f.filename) and "/gradlint/" not in f.filename), None)
+    text = " ".join(f"{type(problem).__name__}: {problem}".split())[:300]
+    return f"{text} (line {place.lineno})" if place else text
+
+
+def model_of(
+    session: Session,
+    root: nn.Module,
+    name: str,
+    default_path: str,
+    *,
+    targets: Sequence[int],
+    reach_at: str,
+    judged: bool,
+    trained: bool,
+    line: int | None = None,
+) -> Model:
+    """A live module, after its run, as the graph's model."""
+    asides = session.asides.get(id(root), [])
+    return Model(
+        name=name,
+        path=describing.path_of(root, default_path),
+        line=line or describing.place_of(type(root), default_path),
+        capture="recorded",
+        inputs=session.inputs.get(id(root), ()),
+        reach_at=reach_at,
+        parameters=describing.parameters(root, session.monitor, judged),
+        hidden=tuple(hidden.described(found, session.tape, session.monitor.optimized) for found in asides),
+        functions=tuple(custom.checks(session.recorder.customs, session.tape)),
+        outputs=tuple(session.outputs.get(id(root), ())),
+        targets=tuple(targets),
+        trained=trained,
+    )
+
+
+def probe(session: Session, root: nn.Module, outputs: Sequence[torch.Tensor]) -> list[int]:
+    """A backward pass from a random projection of every floating output; the nodes of these outputs."""
+    floating = [tensor for tensor in outputs if tensor.is_floating_point()]
+    nodes = [session.recorder.node_of(tensor) for tensor in floating]
+    wanted = [tensor for tensor in floating if tensor.requires_grad]
+    session.monitor.before_backward((), None, False)
+    error: BaseException | None = None
+    if wanted:
+        try:
+            torch.autograd.backward([(tensor * torch.randn_like(tensor)).sum() for tensor in wanted])
+        except RuntimeError as problem:
+            error = problem
+    session.monitor.after_backward((), None, error)
+    gc.collect(0)
+    return nodes
+
+
+def reaches_loss(session: Session) -> bool:
+    """Whether a loss was seen."""
+    return any(event.kind is EventKind.LOSS for event in session.monitor.events)
+
+
+def mark_inputs(session: Session, args: Sequence[Any], options: dict[str, Any]) -> None:
+    """Gives the inputs of a forward their nodes."""
+    for position, tensor in enumerate(tensors_in((*args, *options.values()))):
+        session.recorder.adopt(tensor, NodeKind.INPUT, str(position))

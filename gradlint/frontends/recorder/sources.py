@@ -1,0 +1,153 @@
+"""How the models of each kind of target are found, built, fed and run."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradlint.errors import GradlintError, TargetError
+from gradlint.finding import Failure
+from gradlint.frontends.recorder import session as sessions
+from gradlint.frontends.recorder.construct import construct
+from gradlint.frontends.recorder.examples import shown
+from gradlint.frontends.recorder.feed import Feed, feed
+from gradlint.frontends.recorder.loading import project, project_root
+from gradlint.frontends.recorder.replay import ReplayResult, replay
+from gradlint.frontends.recorder.roots import Target, named_target, root_targets
+from gradlint.frontends.recorder.session import Session
+from gradlint.graph import Model
+from gradlint.inputs import parse_inputs
+
+REPLAY_SHARE = 0.4
+"""Share of a target's time that its own training step may take."""
+
+
+def capture_file(session: Session, job: dict[str, Any], failures: list[Failure]) -> Iterator[Model]:
+    """The models of a Python file: those that its own training step trains, then the others."""
+    path = pathlib.Path(job["path"])
+    with project(project_root(path)) as absent:
+        module, tree = sessions.import_file(session, path, absent)
+        found = _selected(job, tree, module)
+        trained = _trained(session, module, tree, job)
+        yield from trained
+        done = {model.name for model in trained}
+        for target in found:
+            if target.name not in done and not _has_run(session, target):
+                yield from _fed(session, target, tree, module, job, failures)
+
+
+def _has_run(session: Session, target: Target) -> bool:
+    """Whether a factory built one of the models that took part in the training step."""
+    code = getattr(target.object, "__code__", None)
+    return code is not None and any(
+        code is frame for built in session.modules.built.values() for frame, _ in built.frames
+    )
+
+
+def _selected(job: dict[str, Any], tree: ast.Module, module: ModuleType) -> list[Target]:
+    symbol = job.get("symbol")
+    if not symbol:
+        return root_targets(tree, module)
+    target = named_target(symbol.removesuffix("()"), tree, module)
+    if target is None:
+        raise TargetError(f'the file has no class or function named "{symbol}"')
+    return [target]
+
+
+def _trained(session: Session, module: ModuleType, tree: ast.Module, job: dict[str, Any]) -> list[Model]:
+    """The models that took part in the file's own training step, judged at its loss."""
+    with session.recording():
+        result = replay(module, tree, session.monitor, REPLAY_SHARE * job.get("seconds", 60.0))
+    if result.error is not None:
+        session.monitor.forward_failed(result.error)
+    if not _judged(session, result):
+        return []
+    losses = tuple(session.monitor.losses)
+    return [
+        sessions.model_of(
+            session, root, type(root).__name__, job["path"], targets=losses, reach_at="loss", judged=True, trained=True
+        )
+        for root in _one_a_class(session)
+    ]
+
+
+def _judged(session: Session, result: ReplayResult) -> bool:
+    return bool(result.backward_calls) or bool(session.monitor.events and result.status == "backward-error")
+
+
+def _one_a_class(session: Session) -> list[nn.Module]:
+    """The user's models that ran; of several instances of a class the one that is trained."""
+    chosen: dict[str, nn.Module] = {}
+    for root in session.modules.roots():
+        name = type(root).__name__
+        if _ran(session, root) and (name not in chosen or _optimized(session, chosen[name]) < _optimized(session, root)):
+            chosen[name] = root
+    return list(chosen.values())
+
+
+def _ran(session: Session, root: nn.Module) -> bool:
+    parts = {id(part) for part in root.modules()}
+    return any(called in parts for called in session.modules.started) or any(
+        id(parameter) in session.monitor.arrived for parameter in root.parameters()
+    )
+
+
+def _optimized(session: Session, root: nn.Module) -> int:
+    return sum(id(parameter) in session.monitor.optimized for parameter in root.parameters())
+
+
+def _fed(
+    session: Session, target: Target, tree: ast.Module, module: ModuleType, job: dict[str, Any], failures: list[Failure]
+) -> Iterator[Model]:
+    """One model, built and fed, judged at its outputs."""
+    try:
+        seen = shown(tree, module)
+        with session.recording():
+            model = construct(target, seen, module, job.get("model"))
+        model.train()
+        fed = feed(model, seen, parse_inputs(job.get("inputs", ())), configured=(job.get("model") or {}).get("inputs"))
+        yield run(session, model, fed, _name_of(target, model), job, line=target.line)
+    except GradlintError as problem:
+        failures.append(Failure(path=job["path"], code="GL003", message=f"{target.name}: {problem}"))
+
+
+def _name_of(target: Target, model: nn.Module) -> str:
+    """The class's name; of a model that a factory made, that of the class it made."""
+    return target.name if target.kind == "class" else type(model).__name__
+
+
+def run(
+    session: Session, model: nn.Module, fed: Feed, name: str, job: dict[str, Any], line: int | None = None, trained: bool = False
+) -> Model:
+    """One forward and one backward pass of a built model."""
+    session.inputs[id(model)] = fed.description
+    session.modules.built.setdefault(id(model), _unseen(model))
+    before = len(session.monitor.events)
+    outputs: list[torch.Tensor] = []
+    with session.recording():
+        sessions.mark_inputs(session, fed.args, fed.kwargs)
+        try:
+            outputs = sessions.outputs_of(model(*fed.args, **fed.kwargs))
+        except Exception as problem:
+            session.monitor.forward_failed(problem)
+            if len(session.monitor.events) == before:
+                raise TargetError(f"the forward pass failed: {sessions.told(problem)}") from problem
+    nodes = sessions.probe(session, model, outputs)
+    return sessions.model_of(
+        session, model, name, job["path"], targets=nodes, reach_at="outputs", judged=True, trained=trained, line=line
+    )
+
+
+def _unseen(model: nn.Module) -> Any:
+    from gradlint.frontends.recorder.modules import Built
+
+    return Built(model, (), None)
+
+
+CAPTURES: dict[str, Callable[[Session, dict[str, Any], list[Failure]], Iterator[Model]]] = {"file": capture_file}

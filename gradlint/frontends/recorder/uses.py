@@ -1,0 +1,167 @@
+"""What code does with its parameters and with the fields of its configurations, read from the syntax tree."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Uses = Mapping[str, frozenset[str]]
+"""For every name: "called", "iterated", "indexed", "number", "attribute", "key", "unpacked", "compared:WORD"."""
+
+_ITERATORS = frozenset({"len", "enumerate", "zip", "list", "tuple", "sum", "reversed", "sorted", "map"})
+_MODULES = frozenset({"self", "nn", "torch", "F", "math", "np", "numpy", "functional", "super"})
+_MAX_LITERAL_AXIS = 8
+
+
+def parameter_uses(maker: Any, tree: ast.AST | None = None) -> Uses:
+    """What the constructor or factory `maker` does with each of its parameters; empty when its source is not at hand.
+
+    `tree` is the file that defines it, which spares reading the source again.
+    """
+    node = _definition(maker, tree) if tree is not None else None
+    node = node or _source(maker)
+    if node is None:
+        return {}
+    init = next((one for one in ast.walk(node) if isinstance(one, ast.FunctionDef) and one.name == "__init__"), node)
+    kept = _kept(init)
+    own = set(ast.walk(init))
+    return _collected(_name_uses(one, kept, whole=one in own) for one in ast.walk(node))
+
+
+def _definition(maker: Any, tree: ast.AST) -> ast.AST | None:
+    """The function, or the constructor with the methods that use what it keeps."""
+    kinds = (ast.ClassDef,) if inspect.isclass(maker) else (ast.FunctionDef,)
+    return next((one for one in ast.walk(tree) if isinstance(one, kinds) and one.name == getattr(maker, "__name__", "")), None)
+
+
+def _source(maker: Any) -> ast.AST | None:
+    function = maker.__init__ if inspect.isclass(maker) else maker
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return None
+
+
+def field_uses(tree: ast.AST) -> Uses:
+    """What a file does with `config.field` and `config["field"]`, by field; `dims = config["layers"]` is followed."""
+    kept = {
+        target.id: field
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and (field := _field(node.value))
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    return _collected(_field_uses(node, kept) for node in ast.walk(tree))
+
+
+def _collected(found: Iterator[Iterator[tuple[str, str]]]) -> Uses:
+    gathered: dict[str, set[str]] = {}
+    for uses in found:
+        for name, use in uses:
+            gathered.setdefault(name, set()).add(use)
+    return {name: frozenset(every) for name, every in gathered.items()}
+
+
+def _kept(tree: ast.AST) -> dict[str, str]:
+    """`layers` by `layers` for `self.layers = layers`: the parameters that a constructor keeps as attributes."""
+    return {
+        target.attr: node.value.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name)
+        for target in node.targets
+        if isinstance(target, ast.Attribute)
+    }
+
+
+def _name_uses(node: ast.AST, kept: Mapping[str, str], *, whole: bool) -> Iterator[tuple[str, str]]:
+    """The uses of plain names, where `whole`, and of the attributes that keep a parameter."""
+    match node:
+        case ast.Attribute(value=ast.Attribute(value=ast.Name(id="self"), attr=attribute)) if attribute in kept:
+            yield kept[attribute], "attribute"
+        case _ if not whole:
+            pass
+        case ast.Attribute(value=ast.Name(id=name)) if name not in _MODULES:
+            yield name, "attribute"
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str())):
+            yield name, "key"
+        case ast.keyword(arg=None, value=ast.Name(id=name)):
+            yield name, "unpacked"
+    for part, use in _value_uses(node):
+        match part:
+            case ast.Name(id=name) if whole:
+                yield name, use
+            case ast.Attribute(value=ast.Name(id="self"), attr=attribute) if attribute in kept:
+                yield kept[attribute], use
+
+
+def _field(node: ast.expr) -> str:
+    """The field of `config.field`, `self.config.field` or `config["field"]`, else an empty string."""
+    match node:
+        case ast.Attribute(value=ast.Name(id=base), attr=field) if base not in _MODULES:
+            return field
+        case ast.Attribute(value=ast.Attribute(), attr=field):
+            return field
+        case ast.Subscript(slice=ast.Constant(value=str() as field)):
+            return field
+    return ""
+
+
+def _field_uses(node: ast.AST, kept: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for part, use in _value_uses(node):
+        field = kept.get(part.id, "") if isinstance(part, ast.Name) else _field(part)
+        if field:
+            yield field, use
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
+        yield node.value.attr, "attribute"
+
+
+def _value_uses(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+    """Every expression that is a child of `node`, with what `node` does to it."""
+    match node:
+        case ast.Call(func=function, args=args, keywords=keywords):
+            yield function, "called"
+            yield from _argument_uses(function, [*args, *(one.value for one in keywords if one.arg)])
+        case ast.Starred(value=value):
+            yield value, "iterated"
+        case ast.For(iter=iterable) | ast.comprehension(iter=iterable):
+            yield iterable, "iterated"
+        case ast.Assign(targets=[ast.Tuple()], value=ast.Tuple(elts=parts)):
+            yield from ((part, "read") for part in parts)
+        case ast.Assign(targets=[ast.Tuple(elts=names)], value=value):
+            yield value, f"pair:{len(names)}"
+        case ast.Subscript(value=value, slice=ast.Constant(value=int())) | ast.Subscript(value=value, slice=ast.Slice()):
+            yield value, "indexed"
+        case ast.Subscript(value=value, slice=ast.UnaryOp() | ast.Name() | ast.BinOp()):
+            yield value, "indexed"
+        case ast.BinOp(left=left, op=op, right=right):
+            yield from ((part, "iterated" if _is_list(other, op) else "number") for part, other in ((left, right), (right, left)))
+        case ast.Compare():
+            yield from _comparisons(node)
+
+
+def _argument_uses(function: ast.expr, arguments: list[ast.expr]) -> Iterator[tuple[ast.expr, str]]:
+    match function:
+        case ast.Name(id="range" | "int" | "round" | "float") | ast.Attribute(value=ast.Name(id="nn" | "torch" | "math")):
+            yield from ((one, "number") for one in arguments)
+        case ast.Name(id=name) if name in _ITERATORS:
+            yield from ((one, "iterated") for one in arguments)
+        case ast.Attribute(attr="cat" | "prod" | "cumsum" | "stack"):
+            yield from ((one, "iterated") for one in arguments)
+
+
+def _is_list(node: ast.expr, op: ast.operator) -> bool:
+    return isinstance(node, (ast.List, ast.ListComp)) and isinstance(op, (ast.Add, ast.Mult))
+
+
+def _comparisons(node: ast.Compare) -> Iterator[tuple[ast.expr, str]]:
+    match node:
+        case ast.Compare(left=left, comparators=[ast.Constant(value=str() as word)]):
+            yield left, f"compared:{word}"
+        case ast.Compare(left=left, ops=[ast.In() | ast.NotIn()], comparators=[ast.Tuple(elts=words) | ast.List(elts=words) | ast.Set(elts=words)]):
+            texts = [one.value for one in words if isinstance(one, ast.Constant)]
+            yield from ((left, f"compared:{text}") for text in texts if isinstance(text, str))
+        case ast.Compare(left=left, comparators=[ast.Constant(value=int() | float())]):
+            yield left, "number"

@@ -1,0 +1,308 @@
+"""The model graph: values, the ops that made them, and how gradient passes along every edge.
+
+A node is one value: a parameter, buffer, input or constant, or one output of an op call (the outputs of one call share its
+`call` number). An edge leads from a value that an op read to a value that it made. The graph is directed and acyclic:
+an in-place write makes a new value, recorded loops are unrolled.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import networkx as nx
+
+from gradlint.frame import Frame as Frame
+from gradlint.training import TrainingStep
+
+
+class Passage(StrEnum):
+    """How gradient passes along an edge, from the made value back to the read one."""
+
+    FLOWS = "flows"
+    BLOCKED = "blocked"
+    ZERO = "zero"
+    RAISES = "raises"
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Why an edge does not pass gradient on."""
+
+    MASKED = "masked"
+    NUMPY = "numpy"
+    SCALAR = "scalar"
+    REWRAP = "rewrap"
+    DETACH = "detach"
+    INTEGER_CAST = "integer-cast"
+    NON_DIFFERENTIABLE = "non-differentiable"
+    ZERO = "zero"
+    GRAD_DISABLED = "grad-disabled"
+    CUSTOM_FUNCTION = "custom-function"
+    OPAQUE = "opaque"
+
+
+class NodeKind(StrEnum):
+    """Where a value comes from."""
+
+    OP = "op"
+    PARAMETER = "parameter"
+    BUFFER = "buffer"
+    INPUT = "input"
+    CONSTANT = "constant"
+    OPAQUE = "opaque"
+
+
+class ValueKind(StrEnum):
+    """What carries a value: a framework's tensor, an array outside of it, a Python number, or something unreadable."""
+
+    TENSOR = "tensor"
+    ARRAY = "array"
+    SCALAR = "scalar"
+    OPAQUE = "opaque"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One value and the op call that made it.
+
+    `frames` are the frames that led to the call, innermost first, torch's own left out. `grad_enabled` is the grad mode
+    of the call and `grad_frame` the place that switched it off. `shape` and `dtype` are None where unknown.
+    """
+
+    id: int
+    kind: NodeKind
+    op: str
+    native: str = ""
+    name: str = ""
+    call: int = -1
+    module: str = ""
+    frames: tuple[Frame, ...] = ()
+    value: ValueKind = ValueKind.TENSOR
+    dtype: str | None = None
+    shape: tuple[int, ...] | None = None
+    literals: dict[str, Any] = field(default_factory=dict)
+    grad_enabled: bool = True
+    grad_frame: Frame | None = None
+    inplace: bool = False
+
+    @property
+    def at(self) -> Frame | None:
+        """The innermost frame of the user's own code, else the innermost of all, else None."""
+        return next((frame for frame in self.frames if frame.user), self.frames[0] if self.frames else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A value that an op read and a value that it made, with the gradient fact between them."""
+
+    source: int
+    target: int
+    passage: Passage = Passage.FLOWS
+    reason: Reason | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether a gradient can pass."""
+        return self.passage in (Passage.FLOWS, Passage.UNKNOWN)
+
+
+class GradientState(StrEnum):
+    """What one trainable parameter received in the backward passes."""
+
+    ARRIVES = "arrives"
+    NONE = "none"
+    UNMEASURED = "unmeasured"
+
+
+@dataclass(frozen=True, slots=True)
+class Initialisation:
+    """A known initialiser's call on a parameter: the function's name, its literal arguments, its place."""
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    frame: Frame | None = None
+    library: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A registered parameter of a model.
+
+    `node` is its value in the graph (None: the forward never touched it); `unused_part` then is the largest part of the
+    model around it that was not touched either, `made` the place that built it, `owner_read` whether code of the file reads
+    the attribute that holds it. `frozen` is the place that switched its gradient off, `moved_by_hand` says that a function
+    of the file updates it outside of an optimizer, `optimized` whether an optimizer has it (None: no optimizer was seen).
+    `measured_rms` is the root mean square of its first gradient.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    elements: int
+    trainable: bool = True
+    node: int | None = None
+    gradient: GradientState = GradientState.UNMEASURED
+    made: Frame | None = None
+    frozen: Frame | None = None
+    unused_part: str = ""
+    owner_read: bool = False
+    moved_by_hand: bool = False
+    optimized: bool | None = None
+    initialisations: tuple[Initialisation, ...] = ()
+    measured_rms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A module, parameter or tensor that learns but that `parameters()` of the model does not see.
+
+    `kind` is "module", "parameter" or "tensor"; `holder` the attribute that keeps it, such as `stack.convs`; `container`
+    the Python type of the holder ("list", "dict", "" for a plain attribute). `non_leaf` says that it was computed from a parameter.
+    """
+
+    kind: str
+    holder: str
+    container: str
+    names: tuple[str, ...]
+    elements: int
+    frame: Frame | None
+    nodes: tuple[int, ...] = ()
+    optimized: bool = False
+    non_leaf: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCheck:
+    """What was found on a custom autograd function: `fault` is empty when nothing is wrong."""
+
+    name: str
+    fault: str
+    frame: Frame | None
+    call_frame: Frame | None = None
+    nodes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model of a graph: its name, where its class or factory stands, how it was captured, its parameters.
+
+    `outputs` are the nodes that its forward returned; `trained` says that a loss and an optimizer were seen at work on it
+    (or that the caller means to train it).
+    """
+
+    name: str
+    path: str
+    line: int
+    capture: str
+    inputs: tuple[str, ...] = ()
+    reach_at: str = "outputs"
+    parameters: tuple[Parameter, ...] = ()
+    hidden: tuple[Hidden, ...] = ()
+    functions: tuple[FunctionCheck, ...] = ()
+    outputs: tuple[int, ...] = ()
+    targets: tuple[int, ...] = ()
+    trained: bool = False
+    complete: bool = True
+
+    @property
+    def trainable(self) -> tuple[Parameter, ...]:
+        """The registered parameters that require a gradient."""
+        return tuple(p for p in self.parameters if p.trainable)
+
+
+class ModelGraph:
+    """A model with the values of its forward pass (and of its loss, where the loss is known).
+
+    Reach is judged at `model.targets`: the loss values, else the outputs.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        nodes: Iterable[Node],
+        edges: Iterable[Edge],
+        training: TrainingStep | None = None,
+    ) -> None:
+        values: nx.DiGraph = nx.DiGraph()
+        values.add_nodes_from((node.id, {"node": node}) for node in nodes)
+        values.add_edges_from((edge.source, edge.target, {"edge": edge}) for edge in edges)
+        self.model = model
+        self.training = training
+        self._values = values
+
+    def for_model(self, model: Model) -> ModelGraph:
+        """The same values judged for another model of the same recording."""
+        twin = ModelGraph(model, (), (), self.training)
+        twin._values = self._values
+        return twin
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, node: int) -> bool:
+        return node in self._values
+
+    def node(self, node: int) -> Node:
+        """The node of this number; `KeyError` when there is none."""
+        found: Node = self._values.nodes[node]["node"]
+        return found
+
+    @property
+    def nodes(self) -> Iterator[Node]:
+        """All nodes in the order of their making."""
+        return (data["node"] for _, data in self._values.nodes(data=True))
+
+    @property
+    def edges(self) -> Iterator[Edge]:
+        """All edges."""
+        return (data["edge"] for _, _, data in self._values.edges(data=True))
+
+    def incoming(self, node: int) -> Iterator[Edge]:
+        """Edges from the values that this one was made of."""
+        return (data["edge"] for data in self._values.pred[node].values())
+
+    def outgoing(self, node: int) -> Iterator[Edge]:
+        """Edges to the values that were made of this one."""
+        return (data["edge"] for data in self._values.succ[node].values())
+
+    def edge(self, source: int, target: int) -> Edge:
+        """The edge between two nodes; `KeyError` when there is none."""
+        found: Edge = self._values.edges[source, target]["edge"]
+        return found
+
+    def reaching(self, targets: Iterable[int], follow: Callable[[Edge], bool] = lambda edge: True) -> set[int]:
+        """All nodes from which a way along edges that `follow` accepts leads to one of `targets` (these included)."""
+        return self._closure(targets, self.incoming, lambda edge: edge.source, follow)
+
+    def reached(self, sources: Iterable[int], follow: Callable[[Edge], bool] = lambda edge: True) -> set[int]:
+        """All nodes to which a way along edges that `follow` accepts leads from one of `sources` (these included)."""
+        return self._closure(sources, self.outgoing, lambda edge: edge.target, follow)
+
+    def _closure(
+        self,
+        start: Iterable[int],
+        step: Callable[[int], Iterator[Edge]],
+        end: Callable[[Edge], int],
+        follow: Callable[[Edge], bool],
+    ) -> set[int]:
+        seen = {node for node in start if node in self._values}
+        queue = deque(seen)
+        while queue:
+            fresh = {end(edge) for edge in step(queue.popleft()) if follow(edge)} - seen
+            seen |= fresh
+            queue.extend(fresh)
+        return seen
+
+    @cached_property
+    def useful(self) -> frozenset[int]:
+        """The nodes that some target is computed from, gradient or not."""
+        return frozenset(self.reaching(self.model.targets))
+
+
+def with_parameters(model: Model, parameters: Iterable[Parameter]) -> Model:
+    """A copy of `model` with other parameters."""
+    return replace(model, parameters=tuple(parameters))

@@ -1,0 +1,147 @@
+"""A recording as plain JSON: how a graph travels from the process that runs a user's code to the one that judges it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from gradlint.errors import TargetError
+from gradlint.graph import Edge, Frame, Model, ModelGraph, Node, NodeKind, Passage, Reason, ValueKind
+from gradlint.training import TrainingStep
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The values of one run, and the models that took part in it."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    models: tuple[Model, ...]
+    training: TrainingStep | None = None
+
+    def with_paths(self, shown: Callable[[str], str]) -> Recording:
+        """The same recording with every file named as `shown` names it."""
+        changed: dict[Frame, Frame] = {}
+
+        def frame(old: Frame | None) -> Frame | None:
+            if old is not None and old not in changed:
+                changed[old] = replace(old, path=shown(old.path))
+            return changed[old] if old is not None else None
+
+        return _mapped(self, frame, shown)
+
+    def graphs(self) -> Iterator[ModelGraph]:
+        """One graph a model, all of them over the same values."""
+        if not self.models:
+            return
+        first = ModelGraph(self.models[0], self.nodes, self.edges, self.training)
+        yield first
+        for model in self.models[1:]:
+            yield first.for_model(model)
+
+
+def _mapped(recording: Recording, frame: Callable[[Frame | None], Frame | None], shown: Callable[[str], str]) -> Recording:
+    nodes = tuple(
+        replace(n, frames=tuple(filter(None, map(frame, n.frames))), grad_frame=frame(n.grad_frame))
+        for n in recording.nodes
+    )
+    training = recording.training and replace(
+        recording.training,
+        events=tuple(replace(e, frame=frame(e.frame), written=frame(e.written)) for e in recording.training.events),
+    )
+    models = tuple(_mapped_model(model, frame, shown) for model in recording.models)
+    return replace(recording, nodes=nodes, models=models, training=training)
+
+
+def _mapped_model(model: Model, frame: Callable[[Frame | None], Frame | None], shown: Callable[[str], str]) -> Model:
+    return replace(
+        model,
+        path=shown(model.path),
+        parameters=tuple(
+            replace(
+                p,
+                made=frame(p.made),
+                frozen=frame(p.frozen),
+                initialisations=tuple(replace(i, frame=frame(i.frame)) for i in p.initialisations),
+            )
+            for p in model.parameters
+        ),
+        hidden=tuple(replace(h, frame=frame(h.frame)) for h in model.hidden),
+        functions=tuple(replace(f, frame=frame(f.frame), call_frame=frame(f.call_frame)) for f in model.functions),
+    )
+
+
+_MODELS = TypeAdapter(tuple[Model, ...])
+_TRAINING = TypeAdapter(TrainingStep | None)
+_FRAMES = TypeAdapter(list[Frame])
+
+
+def encode(recording: Recording) -> dict[str, Any]:
+    """The recording as JSON values; frames are written once and referred to by number."""
+    frames: dict[Frame, int] = {}
+    nodes = [_encode_node(node, frames) for node in recording.nodes]
+    return {
+        "frames": _FRAMES.dump_python(list(frames), mode="json"),
+        "nodes": nodes,
+        "edges": [[e.source, e.target, e.passage.value, e.reason.value if e.reason else None] for e in recording.edges],
+        "models": _MODELS.dump_python(recording.models, mode="json"),
+        "training": _TRAINING.dump_python(recording.training, mode="json"),
+    }
+
+
+def _encode_node(node: Node, frames: dict[Frame, int]) -> list[Any]:
+    return [
+        node.id,
+        node.kind.value,
+        node.op,
+        node.native,
+        node.name,
+        node.call,
+        node.module,
+        [frames.setdefault(frame, len(frames)) for frame in node.frames],
+        node.value.value,
+        node.dtype,
+        node.shape,
+        node.literals,
+        node.grad_enabled,
+        None if node.grad_frame is None else frames.setdefault(node.grad_frame, len(frames)),
+        node.inplace,
+    ]
+
+
+def decode(data: dict[str, Any]) -> Recording:
+    """The recording behind JSON values; `TargetError` when they are not one."""
+    try:
+        frames = _FRAMES.validate_python(data["frames"])
+        return Recording(
+            nodes=tuple(_decode_nodes(data["nodes"], frames)),
+            edges=tuple(Edge(s, t, Passage(p), Reason(r) if r else None) for s, t, p, r in data["edges"]),
+            models=_MODELS.validate_python(data["models"]),
+            training=_TRAINING.validate_python(data["training"]),
+        )
+    except (KeyError, IndexError, TypeError, ValueError, ValidationError) as problem:
+        raise TargetError(f"the worker's answer cannot be read: {type(problem).__name__}") from problem
+
+
+def _decode_nodes(rows: Iterable[list[Any]], frames: list[Frame]) -> Iterator[Node]:
+    for number, kind, op, native, name, call, module, chain, value, dtype, shape, literals, grad, place, inplace in rows:
+        yield Node(
+            id=number,
+            kind=NodeKind(kind),
+            op=op,
+            native=native,
+            name=name,
+            call=call,
+            module=module,
+            frames=tuple(frames[index] for index in chain),
+            value=ValueKind(value),
+            dtype=dtype,
+            shape=None if shape is None else tuple(shape),
+            literals=literals,
+            grad_enabled=grad,
+            grad_frame=None if place is None else frames[place],
+            inplace=inplace,
+        )

@@ -1,0 +1,130 @@
+"""A file's text with its lines, its syntax tree and its comments, all positions 1-based and in code points."""
+
+from __future__ import annotations
+
+import ast
+import codecs
+import io
+import re
+import tokenize
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from gradlint.errors import GradlintError
+
+_NEWLINE = re.compile(r"\r\n|\r|\n")
+
+
+class SourceError(GradlintError):
+    """A file that cannot be decoded or parsed; `line` and `column` say where (GL001)."""
+
+    def __init__(self, path: str, line: int, column: int, why: str) -> None:
+        super().__init__(f"{path}:{line}:{column}: {why}")
+        self.path = path
+        self.line = max(line, 1)
+        self.column = max(column, 1)
+        self.why = why
+
+
+@dataclass(frozen=True)
+class Comment:
+    """One comment, its `#` included."""
+
+    line: int
+    column: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """The decoded text of one file. Tree and comments are made when they are first asked for."""
+
+    path: str
+    text: str
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """The lines without their ends, split where Python's own tokenizer splits."""
+        return tuple(_NEWLINE.split(self.text))
+
+    def line(self, number: int) -> str:
+        """The text of a 1-based line; empty behind the end."""
+        return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
+
+    def column(self, line: int, offset: int) -> int:
+        """The 1-based column in code points of a 0-based UTF-8 byte offset, as the syntax tree counts them."""
+        return len(self.line(line).encode()[:offset].decode(errors="ignore")) + 1
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The syntax tree; raises `SourceError` when the text is not Python."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return ast.parse(self.text, self.path)
+        except SyntaxError as error:
+            raise SourceError(self.path, error.lineno or 1, error.offset or 1, error.msg) from None
+        except (ValueError, RecursionError, MemoryError) as error:
+            why = str(error) or "the expressions are nested too deeply"
+            raise SourceError(self.path, 1, 1, why) from None
+
+    @cached_property
+    def comments(self) -> tuple[Comment, ...]:
+        """All comments, as far as the text can be split into tokens."""
+        found: list[Comment] = []
+        try:
+            for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
+                if token.type == tokenize.COMMENT:
+                    found.append(Comment(token.start[0], token.start[1] + 1, token.string))
+        except (tokenize.TokenError, SyntaxError):
+            pass
+        return tuple(found)
+
+
+def decode(path: str, data: bytes) -> Source:
+    """A source from its bytes: byte order mark and encoding cookie obeyed; raises `SourceError` when they lie."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    except SyntaxError as error:
+        if "invalid or missing" not in error.msg:
+            raise SourceError(path, 1, 1, error.msg) from None
+        encoding = "utf-8"
+    body, encoding = data.removeprefix(codecs.BOM_UTF8), encoding.removesuffix("-sig")
+    try:
+        return Source(path, body.decode(encoding))
+    except UnicodeDecodeError as error:
+        line, column = _place(body, error.start)
+        raise SourceError(path, line, column, f"byte 0x{body[error.start]:02x} is not {encoding.upper()}") from None
+
+
+def read(path: str | Path, shown: str | None = None) -> Source:
+    """The source of a file, reported as `shown`; raises `SourceError` when it cannot be read or decoded."""
+    name = shown or str(path)
+    try:
+        return decode(name, Path(path).read_bytes())
+    except OSError as error:
+        raise SourceError(name, 1, 1, (error.strerror or type(error).__name__).lower()) from None
+
+
+def line_reader() -> Callable[[str, int], str]:
+    """A function from a path and a 1-based line to the line's text, empty where there is none; files are read once."""
+    known: dict[str, Source | None] = {}
+
+    def line(path: str, number: int) -> str:
+        if path not in known:
+            try:
+                known[path] = read(path)
+            except SourceError:
+                known[path] = None
+        source = known[path]
+        return source.line(number) if source else ""
+
+    return line
+
+
+def _place(data: bytes, offset: int) -> tuple[int, int]:
+    head = data[:offset]
+    return head.count(b"\n") + 1, len(head.rpartition(b"\n")[2].decode(errors="replace")) + 1

@@ -1,0 +1,1 @@
+"""Truth: models with injected gradient losses, labelled by autograd, against what gradlint says of them."""

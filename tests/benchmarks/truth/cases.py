@@ -1,0 +1,165 @@
+"""Draws programs with an injection and labels them by what autograd does."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+
+from . import library, oracle, placing
+from .edits import Edit, apply, moved
+from .sites import Anatomy, dissect
+from .structure import STRUCTURAL_CUTS, STRUCTURAL_LOOKALIKES, Plan, Structural
+from .ways import CUTS, LOOKALIKES, Way
+
+MODELS = pathlib.Path(__file__).parent / "models"
+ATTEMPTS = 40
+"""How many models are tried before a way is given up for one case."""
+
+Injection = Way | Structural
+Names = dict[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A labelled program.
+
+    `starved` per root model is what autograd leaves without a gradient, `newly` what the injection added to it;
+    `optional` are parameters whose gradient is identically zero though a path reaches them. `loses` is whether
+    something must be reported, on one of `lines`; `soft` when a warning will do.
+    """
+
+    name: str
+    model: str
+    way: str
+    text: str
+    lines: frozenset[int]
+    starved: Names
+    newly: Names
+    optional: Names
+    loses: bool
+    harmless: bool
+    soft: bool = False
+    hides: bool = False
+
+
+def injections(only: str | None = None) -> list[Injection]:
+    """Every way and look-alike, or those whose name holds `only`."""
+    every: list[Injection] = [*CUTS, *STRUCTURAL_CUTS, *LOOKALIKES, *STRUCTURAL_LOOKALIKES]
+    return [injection for injection in every if only is None or only in injection.name]
+
+
+@cache
+def sources() -> dict[str, str]:
+    """Every model file: name to text."""
+    own = {path.stem: path.read_text() for path in sorted(MODELS.glob("*.py"))}
+    return own | {program.name: program.text for program in library.programs()}
+
+
+@cache
+def anatomy(name: str) -> Anatomy:
+    """One model file with its sites; raises ValueError when it does not train."""
+    return dissect(name, sources()[name])
+
+
+def draw_cases(
+    count: int, seed: int, only: str | None = None, model: str | None = None, stride: int = 1
+) -> Iterator[Case]:
+    """`count` cases in models whose name holds `model`, every `stride`-th way in turn.
+
+    The same arguments give the same programs.
+    """
+    chosen = injections(only)
+    for number in range(count):
+        injection = chosen[number * stride % len(chosen)]
+        draw = random.Random(f"{seed}/{number}/{injection.name}")
+        case = _draw_one(injection, draw, number, model or "")
+        if case is not None:
+            yield case
+
+
+def _draw_one(injection: Injection, draw: random.Random, number: int, model: str) -> Case | None:
+    names = sorted(name for name in sources() if model in name)
+    for _ in range(ATTEMPTS):
+        case = inject(anatomy(draw.choice(names)), injection, draw)
+        if case is not None:
+            return replace(case, name=f"case{number:05}_{case.model}")
+    return None
+
+
+def inject(model: Anatomy, injection: Injection, draw: random.Random) -> Case | None:
+    """One case of an injection in a model; None where it does not fit, or where the program then ends in an error."""
+    if isinstance(injection, Structural):
+        plan = injection.plan(model, draw)
+        return _labelled(model, injection, plan, plan) if plan is not None else None
+    placed = placing.place(model, injection, draw)
+    return _labelled(model, injection, *placed) if placed is not None else None
+
+
+def _labelled(model: Anatomy, injection: Injection, plan: Plan, detached: Plan) -> Case | None:
+    text, lines = _written(model, plan)
+    outcome = _run(text)
+    if outcome is None:
+        return None
+    zero = isinstance(injection, Way) and injection.zero
+    truth = _run(_written(model, detached)[0]) if zero else outcome
+    if truth is None or (zero and not _zero_there(outcome, truth)):
+        return None
+    roots = [name for name in model.base.trainable if model.base.reached[name]]
+    starved = {name: truth.starved(name) for name in roots}
+    newly = {name: starved[name] - model.base.starved(name) for name in roots}
+    optional = {name: outcome.zero.get(name, frozenset()) - starved[name] if zero else frozenset() for name in roots}
+    structural = injection if isinstance(injection, Structural) else None
+    hides = structural is not None and structural.hides and _hidden(model.base, outcome)
+    loses = any(newly.values()) or hides or (structural is not None and structural.frees)
+    if injection.harmless and loses:
+        return None
+    return Case(
+        name=model.name,
+        model=model.name,
+        way=injection.name,
+        text=text,
+        lines=lines,
+        starved=starved,
+        newly=newly,
+        optional=optional,
+        loses=loses,
+        harmless=injection.harmless,
+        soft=injection.soft,
+        hides=hides,
+    )
+
+
+def _run(text: str) -> oracle.Outcome | None:
+    outcome = oracle.run(text)
+    usable = outcome.problem is None and outcome.finite and not outcome.disputed
+    return outcome if usable else None
+
+
+def _zero_there(outcome: oracle.Outcome, truth: oracle.Outcome) -> bool:
+    """Whether all that a detach would starve has a missing or zero gradient."""
+    return all(
+        truth.starved(name) <= outcome.starved(name) | outcome.zero.get(name, frozenset()) for name in truth.trainable
+    )
+
+
+def _hidden(base: oracle.Outcome, outcome: oracle.Outcome) -> bool:
+    return any(base.trainable[name] - outcome.trainable.get(name, frozenset()) for name in base.trainable)
+
+
+def _written(model: Anatomy, plan: Plan) -> tuple[str, frozenset[int]]:
+    wanted = [line for line in plan.imports if line not in model.text]
+    imports = Edit(_first_import(model), _first_import(model), "".join(f"{line}\n" for line in wanted), blamed=False)
+    edits = [imports, *plan.edits] if wanted else list(plan.edits)
+    text, blamed = apply(model.text, edits)
+    return text, blamed | moved(model.text, edits, plan.also)
+
+
+def _first_import(model: Anatomy) -> int:
+    for node in model.tree.body:
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module != "__future__"):
+            return model.positions.line_start(node.lineno)
+    raise ValueError(f"{model.name} imports nothing")
