@@ -134,6 +134,8 @@ def _traced(target: Target, rules: tuple[Rule, ...], settings: Settings, workers
             raise InternalError(outcome.message)
         remedy = _REMEDIES.get(outcome.status, "run the file by itself to see why, or lint it with --source")
         return _unjudged(target, "GL004", outcome.message, remedy)
+    if "misused" in outcome.payload:
+        raise UsageError(outcome.payload["misused"])
     recording = shown_as(decode(outcome.payload["recording"]), target)
     failed = [Failure.model_validate(item) for item in outcome.payload["failures"]]
     findings = [*_found(recording, rules), *_not_traced(target, failed)]
@@ -186,7 +188,14 @@ def _not_traced(target: Target, failed: Iterable[Failure]) -> Iterator[Finding]:
         name, _, rest = failure.message.partition(": ")
         model, reason = (name, rest) if name.isidentifier() else (Path(path).name, failure.message)
         why, told, remedy = reason.rpartition(": add ")
-        yield fault("GL003", path, model=model, why=why or remedy, remedy=f"add {remedy}" if told else INPUTS_SNIPPET)
+        yield fault(
+            "GL003",
+            path,
+            Frame(path, failure.line),
+            model=model,
+            why=why or remedy,
+            remedy=f"add {remedy}" if told else INPUTS_SNIPPET,
+        )
 
 
 def _found(recording: Recording, rules: tuple[Rule, ...]) -> Iterator[Finding]:
@@ -305,7 +314,9 @@ def why(target: str, parameter: str, settings: Settings) -> Way:
 def _way(graph: ModelGraph, parameter: Parameter) -> Way:
     edges = cheapest_way(graph, parameter.node) if parameter.node is not None else ()
     starved = parameter.name in reach(graph).starved
-    return Way(parameter.name, not starved, tuple(_step(graph, edge) for edge in edges), _verdict(graph, parameter, edges))
+    return Way(
+        parameter.name, not starved, tuple(_step(graph, edge) for edge in edges), _verdict(graph, parameter, edges)
+    )
 
 
 def _step(graph: ModelGraph, edge: Edge) -> WayStep:

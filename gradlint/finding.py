@@ -137,6 +137,7 @@ class Failure(_Frozen):
     path: str
     code: str
     message: str
+    line: int = 1
 
 
 class Report(_Frozen):

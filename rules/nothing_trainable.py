@@ -1,4 +1,154 @@
-"""The model is trained, and none of its parameters can learn."""
+"""The model is trained, and none of its parameters can learn.
+
+Everything is frozen: a loop over all parameters that was meant for the backbone, `requires_grad_(False)` on the whole model, an
+adapter that was never switched on. The loss then has no history and backward raises, or, when an input requires a gradient,
+runs and changes nothing. A model that is only used for inference is frozen rightly.
+
+Bad:
+
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    class Transfer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = nn.Sequential(nn.Linear(12, 32), nn.ReLU())
+            self.head = nn.Linear(32, 3)
+            for parameter in self.parameters():
+                parameter.requires_grad = False
+
+        def forward(self, x):
+            return self.head(self.backbone(x))
+
+
+    def train(steps=100):
+        model = Transfer()
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        for _ in range(steps):
+            x, y = torch.randn(16, 12), torch.randint(0, 3, (16,))
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+
+
+    if __name__ == "__main__":
+        train()
+    ```
+
+    ```text
+    12:13 error: `Transfer` is trained, but every one of its 4 parameter tensors is frozen
+    ```
+
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    class Regressor(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 1))
+
+        def forward(self, x):
+            return self.layers(x).squeeze(1)
+
+
+    def train(steps=100):
+        model = Regressor().eval().requires_grad_(False)
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
+        for _ in range(steps):
+            x = torch.randn(16, 6, requires_grad=True)
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(x), x.detach().sum(dim=1))
+            loss.backward()
+            optimizer.step()
+
+
+    if __name__ == "__main__":
+        train()
+    ```
+
+    ```text
+    16:13 error: `Regressor` is trained, but every one of its 4 parameter tensors is frozen
+    ```
+
+Good: the head is left trainable.
+
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    class Tuned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = nn.Sequential(nn.Linear(12, 32), nn.ReLU())
+            self.backbone.requires_grad_(False)
+            self.head = nn.Linear(32, 3)
+
+        def forward(self, x):
+            return self.head(self.backbone(x))
+
+
+    def train(steps=100):
+        model = Tuned()
+        optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=1e-3)
+        for _ in range(steps):
+            x, y = torch.randn(16, 12), torch.randint(0, 3, (16,))
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+
+
+    if __name__ == "__main__":
+        train()
+    ```
+
+A model that is used for inference only: its input is what is optimised.
+
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    class Features(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1))
+            self.requires_grad_(False)
+
+        def forward(self, image):
+            return self.layers(image)
+
+
+    def restyle(steps=50):
+        features, wanted = Features().eval(), torch.rand(1, 3, 16, 16)
+        image = torch.rand(1, 3, 16, 16, requires_grad=True)
+        optimizer = torch.optim.Adam([image], lr=1e-2)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = F.mse_loss(features(image), features(wanted))
+            loss.backward()
+            optimizer.step()
+        return image.detach()
+
+
+    if __name__ == "__main__":
+        restyle()
+    ```
+
+Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; None of the inputs have
+requires_grad=True. Gradients will be None; all parameters are frozen; trainable params: 0; LoRA does not train with gradient
+checkpointing; enable_input_require_grads; loss is constant; ValueError: optimizer got an empty parameter list
+"""
 
 from __future__ import annotations
 

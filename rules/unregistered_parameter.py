@@ -1,4 +1,140 @@
-"""A tensor that wants a gradient, kept as an attribute without being a parameter of the model."""
+"""A tensor that wants a gradient is an attribute of the model without being a parameter of it.
+
+Only an `nn.Parameter` is registered. A plain tensor with `requires_grad=True` gets its gradient and no optimizer steps it. The
+same happens to `nn.Parameter(...).to(device)`, `.cuda()` or `nn.Parameter(...) * 0.02`: the call returns a new tensor, computed
+from the parameter, and the parameter itself is dropped. On a machine without an accelerator `.to(device)` returns the parameter
+itself, so the fault appears where the model is trained and not where it was tested.
+
+Bad:
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Calibrated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.score = nn.Linear(10, 3)
+            self.temperature = torch.ones(1, requires_grad=True)
+
+        def forward(self, x):
+            return self.score(x) / self.temperature
+    ```
+
+    ```text
+    9:28 error: `temperature` is a plain tensor with requires_grad, so `parameters()` misses it and no optimizer trains it
+    ```
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Prefixed(nn.Module):
+        def __init__(self, width=16):
+            super().__init__()
+            self.prefix = nn.Parameter(torch.randn(1, 4, width)) * 0.02
+            self.head = nn.Linear(width, 2)
+
+        def forward(self, x):
+            x = torch.cat([self.prefix.expand(len(x), -1, -1), x], dim=1)
+            return self.head(x.mean(dim=1))
+
+
+    def gradlint_inputs():
+        return torch.randn(2, 5, 16)
+    ```
+
+    ```text
+    8:23 error: `prefix` is computed from a parameter and is itself none, so `parameters()` misses it and no optimizer trains it
+    ```
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Biased(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.score = nn.Linear(10, 3, bias=False)
+            self.shift = nn.Parameter(torch.zeros(3)).cuda()
+
+        def forward(self, x):
+            return self.score(x) + self.shift
+    ```
+
+    ```text
+    9:22 error: `shift` is computed from a parameter and is itself none, so `parameters()` misses it and no optimizer trains it
+    ```
+
+Good: a parameter; the arithmetic stands inside of it or in forward.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Wrapped(nn.Module):
+        def __init__(self, width=16):
+            super().__init__()
+            self.prefix = nn.Parameter(torch.randn(1, 4, width) * 0.02)
+            self.temperature = nn.Parameter(torch.ones(1))
+            self.head = nn.Linear(width, 2)
+
+        def forward(self, x):
+            x = torch.cat([self.prefix.expand(len(x), -1, -1), x], dim=1)
+            return self.head(x.mean(dim=1)) / self.temperature
+
+
+    def build(device):
+        return Wrapped().to(device)
+
+
+    def gradlint_inputs():
+        return torch.randn(2, 5, 16)
+    ```
+
+A buffer.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Standardised(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(10))
+            self.register_buffer("scale", torch.ones(10))
+            self.score = nn.Linear(10, 3)
+
+        def forward(self, x):
+            return self.score((x - self.mean) * self.scale)
+    ```
+
+A constant that wants no gradient.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Windowed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.window = torch.hann_window(16)
+            self.score = nn.Linear(16, 3)
+
+        def forward(self, x):
+            return self.score(x * self.window)
+    ```
+
+Symptoms: ValueError: can't optimize a non-leaf Tensor; parameter not in model.parameters(); parameter is not saved in
+state_dict; cannot assign 'torch.FloatTensor' as parameter; learnable tensor does not update; UserWarning: The .grad
+attribute of a Tensor that is not a leaf Tensor is being accessed; nn.Parameter .cuda() not registered
+"""
 
 from __future__ import annotations
 

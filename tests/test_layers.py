@@ -21,7 +21,7 @@ LAYERS = (
     ("cli", "__main__", "__init__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-RULES_MAY_IMPORT = {"finding", "graph", "training", "source", "ops", "rule", "analysis"}
+RULES_MAY_IMPORT = {"finding", "frame", "graph", "training", "source", "ops", "rule", "analysis"}
 
 NEIGHBOURS = {
     ("graph", "training"): "a graph holds the training step that it was recorded in",

@@ -83,31 +83,44 @@ def spelling(cut: Cut) -> str:
     if native.startswith("get:"):
         return "." + native.removeprefix("get:")
     if native.startswith("set:"):
-        return f".{native.removeprefix('set:')} = ..."
+        return f".{native.removeprefix('set:')} = {_ASSIGNED.get(native, '...')}"
     if native.startswith("Function:"):
         return native.removeprefix("Function:") + ".apply"
-    if native.startswith("__") and native.endswith("__"):
-        return _OPERATORS.get(native, native.strip("_"))
-    return f"{native}()"
+    if native in _CONVERSIONS:
+        return _CONVERSIONS[native]
+    plain = native.strip("_")
+    return _SIGNS.get(plain) or f"{'.' if native in _METHODS else ''}{plain}()"
 
 
-_OPERATORS = {
+_ASSIGNED = {"set:requires_grad": "True"}
+_METHODS = frozenset("detach detach_ numpy item tolist to type long int short char byte bool requires_grad_ data_ptr".split())
+"""Calls that exist on tensors only."""
+
+_CONVERSIONS = {
     "__float__": "float()",
     "__int__": "int()",
+    "__index__": "int()",
     "__array__": "numpy()",
     "__bool__": "bool()",
     "__getitem__": "[]",
-    "__floordiv__": "//",
-    "__gt__": ">",
-    "__lt__": "<",
-    "__ge__": ">=",
-    "__le__": "<=",
-    "__eq__": "==",
-    "__ne__": "!=",
-    "__invert__": "~",
-    "__and__": "&",
-    "__or__": "|",
 }
+_SIGNS = {
+    "floordiv": "//",
+    "floor_divide": "//",
+    "remainder": "%",
+    "mod": "%",
+    "mul": "*",
+    "gt": ">",
+    "lt": "<",
+    "ge": ">=",
+    "le": "<=",
+    "eq": "==",
+    "ne": "!=",
+    "invert": "~",
+    "and": "&",
+    "or": "|",
+}
+"""Operators by the name of their call; written as a call they are rare."""
 
 
 def _beside(cut: Cut) -> tuple[Related, ...]:

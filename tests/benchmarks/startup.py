@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,10 @@ LLAMA_70B = {
     "bos_token_id": 128000,
     "eos_token_id": 128001,
 }
+
+
+class CommandError(Exception):
+    """A measured command ended neither with 0 nor with 1."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def watched(command: list[str], folder: str) -> Cost:
         code = process.wait()
         sink.seek(0)
         if code not in (0, 1):
-            raise SystemExit(f"{' '.join(command)} ended with {code}: {sink.read().decode().strip()[-400:]}")
+            raise CommandError(f"{' '.join(command)} ended with {code}: {sink.read().decode().strip()[-400:]}")
         return Cost(time.perf_counter() - start, most, code)
 
 
@@ -161,6 +165,14 @@ def llama(base: Cost, folder: str) -> dict[str, object]:
     return figures | {"beyond torch": cost.beyond(base), "beyond torch and transformers": cost.beyond(model)}
 
 
+def tried(part: Callable[[Cost, str], dict[str, object]], base: Cost, folder: str) -> dict[str, object]:
+    """The figures of one part, or why there are none; the other parts are still measured."""
+    try:
+        return part(base, folder)
+    except CommandError as error:
+        return {"failed": str(error)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="where the figures go")
@@ -172,8 +184,8 @@ def main() -> None:
         base = measure([PYTHON, "-c", "import torch"], FILE_RUNS)
         figures["import torch"] = {"seconds": round(base.seconds, 3), "MiB": round(base.mib, 1)}
         with tempfile.TemporaryDirectory() as folder:
-            figures |= {"small file": small_file(base, folder)} if "file" in wanted else {}
-            figures |= {"llama 70b config": llama(base, folder)} if "llama" in wanted else {}
+            figures |= {"small file": tried(small_file, base, folder)} if "file" in wanted else {}
+            figures |= {"llama 70b config": tried(llama, base, folder)} if "llama" in wanted else {}
     print(json.dumps(figures, indent=1))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")

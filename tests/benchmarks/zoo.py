@@ -147,7 +147,7 @@ def record(result: Result, found: Any, tell: Callable[[Result], None]) -> None:
 
 
 def read(result: Result, report: Any, truth: set[str]) -> None:
-    """Takes over what the report says of the model; `truth` are the parameters that eager mode left without a gradient."""
+    """Takes over what the report says of the model; `truth`: the parameters without a gradient in eager mode."""
     model = next(iter(report.models), None)
     result.capture = model.capture if model else "none"
     result.trainable, result.reached = (model.parameters, model.reached) if model else (0, 0)

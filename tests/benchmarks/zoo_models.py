@@ -344,7 +344,7 @@ def _pixels(config: Any) -> list[Tensor]:
     frames = _first(config, ("num_frames", "frames_per_clip"), FRAMES_OF_VIDEO)
     sides = dict.fromkeys((own, 64, 224))
     videos = [torch.randn(BATCH, frames, channels, side, side) for side in list(sides)[:1]]
-    return [torch.randn(BATCH, channels, side, side) for side in sides] + videos
+    return [torch.randn(BATCH, channels, side, side) for side in sides] + videos + [_patches(config)]
 
 
 def _spectra(config: Any) -> list[Tensor]:

@@ -211,7 +211,7 @@ class STGCN(nn.Module):
         x = self.data_bn(x).view(N, M, V, C, T).permute(0, 1, 3, 4, 2).contiguous().view(N * M, C, T, V)
         x = self.tcn(F.relu(torch.einsum("nctv,vw->nctw", self.gcn(x), self.A)))
         x = F.avg_pool2d(x, x.size()[2:]).view(N, M, -1, 1, 1).mean(dim=1)
-        return self.fcn(x.squeeze(-1)).view(N, -1)
+        return self.fcn(x).view(N, -1)
 
 
 class ClipLike(nn.Module):

@@ -67,6 +67,8 @@ def _changes() -> Iterator[tuple[Any, str, Callable[[Any], Any]]]:
     yield torch.distributed, "get_rank", lambda _: lambda *_, **__: 0
     yield torch.distributed, "get_world_size", lambda _: lambda *_, **__: 1
     yield torch, "save", lambda _: _nothing
+    yield torch, "compile", lambda _: _uncompiled
+    yield nn.Module, "compile", lambda _: _nothing
     yield time, "sleep", lambda _: _nothing
     yield builtins, "input", lambda _: lambda *_: ""
 
@@ -82,6 +84,10 @@ def _spawn(function: Callable[..., Any], args: tuple[Any, ...] = (), *_: Any, **
 def _wrap(self: nn.Module, module: nn.Module, *_: Any, **__: Any) -> None:
     nn.Module.__init__(self)
     self.module = module
+
+
+def _uncompiled(model: Any = None, **_: Any) -> Any:
+    return model if model is not None else lambda function: function
 
 
 def once(action: Callable[[], Any]) -> Callable[[], None]:

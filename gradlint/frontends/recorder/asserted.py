@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import functools
 import linecache
+import pathlib
 import types
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
+_TORCH = str(pathlib.Path(torch.__file__).parent)
+MAX_LINES = 6
+"""Lines that a check may spread over."""
 MAX_FRAMES = 12
 """Innermost frames that are looked at."""
 
@@ -26,16 +31,24 @@ def disagreements(error: BaseException) -> list[tuple[int, int]]:
 
 
 def _in_frame(frame: types.FrameType, line: int) -> Iterator[tuple[int, int]]:
-    condition = _condition("".join(linecache.getlines(frame.f_code.co_filename, frame.f_globals)), line)
+    file = frame.f_code.co_filename
+    if file.startswith(_TORCH):
+        return
+    condition = _condition(tuple(linecache.getlines(file, frame.f_globals)), line)
     for node in ast.walk(condition) if condition is not None else ():
         if isinstance(node, ast.Compare) and len(node.comparators) == 1:
             yield from _pairs(_value(node.left, frame), _value(node.comparators[0], frame))
 
 
-def _condition(source: str, line: int) -> ast.expr | None:
+@functools.lru_cache(maxsize=256)
+def _condition(lines: tuple[str, ...], line: int) -> ast.expr | None:
     """The test of the `assert` on the line, or of the `if` whose body raises there."""
+    if not any(
+        word in text for text in lines[max(0, line - MAX_LINES) : line + MAX_LINES] for word in ("assert", "raise")
+    ):
+        return None
     try:
-        tree = ast.parse(source)
+        tree = ast.parse("".join(lines))
     except (SyntaxError, ValueError):
         return None
     for node in ast.walk(tree):
@@ -52,10 +65,22 @@ def _raises_on(node: ast.stmt, line: int) -> bool:
 
 def _value(node: ast.expr, frame: types.FrameType) -> Any:
     """The value of a side of a comparison; names, attributes, sizes and arithmetic only."""
-    allowed = (ast.Name, ast.Attribute, ast.Subscript, ast.BinOp, ast.Constant, ast.Call, ast.Tuple, ast.UnaryOp, ast.Slice)
+    allowed = (
+        ast.Name,
+        ast.Attribute,
+        ast.Subscript,
+        ast.BinOp,
+        ast.Constant,
+        ast.Call,
+        ast.Tuple,
+        ast.UnaryOp,
+        ast.Slice,
+    )
     parts = [one for one in ast.walk(node) if isinstance(one, ast.expr)]
     calls = [one.func for one in parts if isinstance(one, ast.Call)]
-    harmless = all(getattr(one, "attr", getattr(one, "id", "")) in ("size", "dim", "len", "numel", "ndimension") for one in calls)
+    harmless = all(
+        getattr(one, "attr", getattr(one, "id", "")) in ("size", "dim", "len", "numel", "ndimension") for one in calls
+    )
     if not harmless or not all(isinstance(one, allowed) for one in parts):
         return None
     try:

@@ -18,14 +18,18 @@ from torch import nn
 from gradlint.errors import TargetError
 from gradlint.frontends.recorder.evaluate import Unknown, time_limit
 from gradlint.frontends.recorder.examples import Shown, file_models
+from gradlint.frontends.recorder.feed import Feed, feed
 from gradlint.frontends.recorder.guessed_config import GuessedConfig
 from gradlint.frontends.recorder.guesses import Context, values
 from gradlint.frontends.recorder.names import WIDTH, integer
 from gradlint.frontends.recorder.roots import Target
 from gradlint.frontends.recorder.trial import quiet, seeded
 from gradlint.frontends.recorder.uses import parameter_uses
+from gradlint.inputs import InputSpec
 
 BUILD_SECONDS = 120.0
+MAX_ASSEMBLED = 5
+"""Ways of building that are fed before the first one's failure is told."""
 MAX_SHOWN = 4
 """Calls of the file that are tried."""
 MAX_GUESSES = 12
@@ -76,6 +80,43 @@ def constructions(
             yield model, plan
     if not found:
         raise TargetError(_advice(target, errors))
+
+
+def assemble(
+    target: Target,
+    shown: Shown,
+    module: types.ModuleType,
+    overrides: Mapping[str, Any] | None = None,
+    explicit: Sequence[InputSpec] = (),
+) -> tuple[nn.Module, Construction, Feed]:
+    """The first way of building the model on which inputs are found, in train mode, with these inputs.
+
+    Raises:
+        TargetError: of the first way that was tried, when none can be both built and fed.
+    """
+    reason: TargetError | None = None
+    plans = constructions(target, shown, module, overrides)
+    for model, plan in itertools.islice(plans, MAX_ASSEMBLED):
+        model.train()
+        try:
+            configured = (overrides or {}).get("inputs")
+            return model, plan, feed(model, shown, explicit, configured=configured)
+        except TargetError as error:
+            reason = reason or error
+    raise reason or TargetError(_advice(target, ()))
+
+
+def rebuild(target: Target, plan: Construction, module: types.ModuleType) -> nn.Module:
+    """Builds the model once more as `plan` says, for callers that watch the construction.
+
+    Raises:
+        TargetError: when it fails this time.
+    """
+    errors: list[str] = []
+    model = _build(target, plan, module, errors)
+    if model is None:
+        raise TargetError(_advice(target, errors))
+    return model
 
 
 def _plans(
@@ -164,7 +205,10 @@ def _guessed(
             continue
         tried.add(key)
         before = len(errors)
-        used = {name: value.fresh(**value.fields) if isinstance(value, GuessedConfig) else value for name, value in plan.items()}
+        used = {
+            name: value.fresh(**value.fields) if isinstance(value, GuessedConfig) else value
+            for name, value in plan.items()
+        }
         yield Construction((), used, "inferred")
         if len(errors) > before:
             for index, change in enumerate(mended(used, errors[-1])):
@@ -173,7 +217,9 @@ def _guessed(
 
 def _context(target: Any, shown: Shown, module: types.ModuleType, depth: int) -> Context:
     """How the file's other models are built, for parameters that are modules; not more than two deep."""
-    others = tuple(one for one in file_models(module).values() if one is not target and not _contains(one, target, shown.tree))
+    others = tuple(
+        one for one in file_models(module).values() if one is not target and not _contains(one, target, shown.tree)
+    )
 
     def build(kind: type[nn.Module]) -> nn.Module | None:
         return None if depth >= MAX_NESTED or kind is target else _part(kind, shown, module, depth + 1)
@@ -183,7 +229,9 @@ def _context(target: Any, shown: Shown, module: types.ModuleType, depth: int) ->
 
 def _contains(model: type, part: Any, tree: ast.Module) -> bool:
     """Whether the body of the class `model` names `part`: it cannot be an argument of `part` then."""
-    body = next((node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == model.__name__), None)
+    body = next(
+        (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == model.__name__), None
+    )
     name = getattr(part, "__name__", "")
     return body is not None and any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(body))
 
@@ -200,7 +248,7 @@ def _part(kind: type[nn.Module], shown: Shown, module: types.ModuleType, depth: 
 def _alternatives(first: dict[str, Any], options: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
     for name, found in options.items():
         yield from ({**first, name: value} for value in found[1:])
-    widths = [name for name, value in first.items() if type(value) is int and value >= 3]  # noqa: PLR2004 - a width
+    widths = [name for name, value in first.items() if type(value) is int and value >= 3]
     if widths:
         yield first | dict.fromkeys(widths, 32)
         yield first | {name: 8 for name in widths if _WIDTHS.search(name)}
@@ -214,7 +262,9 @@ def mended(plan: Mapping[str, Any], error: str) -> Iterator[dict[str, Any]]:
         plain = [name for name, value in plan.items() if type(value) in (int, str, list, float)]
         yield from ({**plan, name: GuessedConfig()} for name in plain)
     if "object has no attribute" in error or "not callable" in error:
-        yield from ({**plan, name: nn.Linear(WIDTH, WIDTH)} for name, value in plan.items() if not isinstance(value, nn.Module))
+        yield from (
+            {**plan, name: nn.Linear(WIDTH, WIDTH)} for name, value in plan.items() if not isinstance(value, nn.Module)
+        )
 
 
 def _slots(plan: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Callable[[dict[str, Any]], dict[str, Any]]]]:
@@ -231,7 +281,9 @@ def _putting(plan: dict[str, Any], name: str, config: GuessedConfig) -> Callable
 
 def _changes(slots: dict[str, Any], error: str) -> Iterator[dict[str, Any]]:
     numbers = [int(one) for one in re.findall(r"\d+", error)]
-    integers = sorted((name for name, value in slots.items() if type(value) is int), key=lambda name: not name.endswith("s"))
+    integers = sorted(
+        (name for name, value in slots.items() if type(value) is int), key=lambda name: not name.endswith("s")
+    )
     if re.search(r"divisible|divide|AssertionError|multiple|must be", error):
         heads = [name for name in integers if _HEADS.search(name)]
         yield from ({name: size} for name in heads for size in (2, 1, 8))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from gradlint.frontends.recorder.frames import decoded, is_library
-from gradlint.frontends.recorder.mode import CustomCall
+from gradlint.frontends.recorder.mode import CustomCalls, tensors_in
 from gradlint.frontends.recorder.tape import Tape
 from gradlint.graph import Frame, FunctionCheck, Passage, Reason
 
@@ -31,17 +31,17 @@ ZERO = "its backward returns zeros for an input that the output depends on"
 WRONG = "its backward disagrees with finite differences of its forward"
 
 
-def checks(customs: dict[type, CustomCall], tape: Tape) -> Iterator[FunctionCheck]:
+def checks(customs: dict[type, CustomCalls], tape: Tape) -> Iterator[FunctionCheck]:
     """One check for every custom function of the user's own; its edges are closed where no gradient passes."""
-    for function, call in customs.items():
+    for function, calls in customs.items():
         path = _path(function)
         if path is None or is_library(path):
             continue
-        fault = _fault(function, call.args)
-        nodes = tuple(number for number, node in enumerate(tape.nodes) if node.native == "Function:" + function.__name__)
-        if fault in (NOTHING, ZERO, MISSING):
-            _close(tape, set(nodes))
-        place = next((frame for frame in decoded(call.frames) if frame.user), None)
+        fault, closed = _fault(function, calls.args)
+        for sources, node in calls.links:
+            _close(tape, {sources[position] for position in closed if position < len(sources)}, node)
+        place = next((frame for frame in decoded(calls.frames) if frame.user), None)
+        nodes = tuple(node for _, node in calls.links)
         yield FunctionCheck(function.__name__, fault, _backward_at(function, path), place, nodes)
 
 
@@ -52,10 +52,10 @@ def _path(function: type) -> str | None:
         return None
 
 
-def _close(tape: Tape, nodes: set[int]) -> None:
-    for (source, target), (passage, _) in list(tape.edges.items()):
-        if target in nodes and passage is Passage.FLOWS:
-            tape.edges[source, target] = (Passage.BLOCKED, Reason.CUSTOM_FUNCTION)
+def _close(tape: Tape, sources: set[int], node: int) -> None:
+    for source in sources:
+        if tape.edges.get((source, node), (None,))[0] is Passage.FLOWS:
+            tape.edges[source, node] = (Passage.BLOCKED, Reason.CUSTOM_FUNCTION)
 
 
 def _backward_at(function: type, path: str) -> Frame | None:
@@ -73,18 +73,22 @@ def _backward_at(function: type, path: str) -> Frame | None:
     return Frame(path, line, indent + 1, line, len(text) + 1, f"{function.__name__}.backward")
 
 
-def _fault(function: type, args: tuple[Any, ...]) -> str:
-    """What is wrong with a function; empty when nothing is, or when it cannot be told."""
-    if "backward" not in _overridden(function) and "vjp" not in _overridden(function):
-        return MISSING
-    if not any(isinstance(arg, torch.Tensor) and arg.is_floating_point() for arg in args):
-        return ""
+def _fault(function: type, args: tuple[Any, ...]) -> tuple[str, set[int]]:
+    """What is wrong with a function, empty when nothing is or when it cannot be told, and which of its tensors get no
+    gradient, by their position among the tensors."""
+    tensors = tensors_in(args)
+    if not {"backward", "vjp"} & _overridden(function):
+        return MISSING, set(range(len(tensors)))
+    if not any(tensor.is_floating_point() for tensor in tensors):
+        return "", set()
     try:
-        return _compared(function, tuple(map(_double, args)))
+        verdicts = _verdicts(function, tuple(map(_double, args)))
     except RuntimeError as error:
-        return COUNT if "incorrect number of gradients" in str(error) else ""
+        return (COUNT if "incorrect number of gradients" in str(error) else ""), set()
     except Exception:
-        return ""
+        return "", set()
+    worst = next((fault for fault in (NOTHING, ZERO, WRONG) if fault in verdicts.values()), "")
+    return worst, {position for position, fault in verdicts.items() if fault in (NOTHING, ZERO)}
 
 
 def _overridden(function: type) -> set[str]:
@@ -101,22 +105,26 @@ def _double(value: Any) -> Any:
     return copy.double().requires_grad_(value.requires_grad) if copy.is_floating_point() else copy
 
 
-def _compared(function: Any, args: tuple[Any, ...]) -> str:
-    inputs = [arg for arg in args if isinstance(arg, torch.Tensor) and arg.requires_grad]
+def _verdicts(function: Any, args: tuple[Any, ...]) -> dict[int, str]:
+    """The fault of every tensor argument that wants a gradient, by its position among the tensors."""
+    inputs = {position: tensor for position, tensor in enumerate(tensors_in(args)) if tensor.requires_grad}
     outputs = _floats(function.apply(*args))
-    if not inputs or not outputs or not any(output.requires_grad for output in outputs):
-        return ""
+    if not inputs or not any(output.requires_grad for output in outputs):
+        return {}
     weights = [torch.randn(output.shape, dtype=output.dtype) for output in outputs]
-    total = sum((weight * output).sum() for weight, output in zip(weights, outputs, strict=True))
-    gradients = torch.autograd.grad(total, inputs, allow_unused=True)  # type: ignore[arg-type]
+    total = _projected(weights, outputs)
+    gradients = torch.autograd.grad(total, list(inputs.values()), allow_unused=True)
 
     def value(moved: dict[int, torch.Tensor]) -> float:
         with torch.no_grad():
-            results = _floats(function.apply(*(moved.get(id(arg), arg) for arg in args)))
-            return float(sum((w * r).sum() for w, r in zip(weights, results, strict=True)))
+            return float(_projected(weights, _floats(function.apply(*(moved.get(id(arg), arg) for arg in args)))))
 
-    faults = [_verdict(tensor, gradient, value, args) for tensor, gradient in zip(inputs, gradients, strict=True)]
-    return next((fault for fault in (NOTHING, ZERO, WRONG) if fault in faults), "")
+    pairs = zip(inputs.items(), gradients, strict=True)
+    return {position: _verdict(tensor, gradient, value) for (position, tensor), gradient in pairs}
+
+
+def _projected(weights: list[torch.Tensor], outputs: list[torch.Tensor]) -> torch.Tensor:
+    return torch.stack([(weight * output).sum() for weight, output in zip(weights, outputs, strict=True)]).sum()
 
 
 def _floats(result: Any) -> list[torch.Tensor]:
@@ -128,7 +136,6 @@ def _verdict(
     tensor: torch.Tensor,
     gradient: torch.Tensor | None,
     value: Callable[[dict[int, torch.Tensor]], float],
-    args: tuple[Any, ...],
 ) -> str:
     """Compares one input's gradient with central differences along random directions."""
     slopes, claims = [], []
@@ -159,7 +166,9 @@ def _on_purpose(
     So are gradient reversal, gradient scaling, gradient clipping and straight-through estimators.
     """
     flat = tensor.detach().reshape(-1)
-    true = torch.tensor([_slope(flat, index, tensor, value) for index in range(min(flat.numel(), 64))], dtype=flat.dtype)
+    true = torch.tensor(
+        [_slope(flat, index, tensor, value) for index in range(min(flat.numel(), 64))], dtype=flat.dtype
+    )
     said = gradient.reshape(-1)[: true.numel()]
     moving = true.abs() > TOLERANCE
     if not moving.any():
@@ -170,7 +179,9 @@ def _on_purpose(
     return constant or clipped
 
 
-def _slope(flat: torch.Tensor, index: int, tensor: torch.Tensor, value: Callable[[dict[int, torch.Tensor]], float]) -> float:
+def _slope(
+    flat: torch.Tensor, index: int, tensor: torch.Tensor, value: Callable[[dict[int, torch.Tensor]], float]
+) -> float:
     step = torch.zeros_like(flat)
     step[index] = STEP
     ahead, behind = (flat + step).view_as(tensor), (flat - step).view_as(tensor)

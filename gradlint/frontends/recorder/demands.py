@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from gradlint.frontends.recorder.probe import BATCH, LENGTH, Call, Demand, Probe, Shape, flat
+from gradlint.frontends.recorder.hints import (
+    EDGE_NAMES,
+    EDGES,
+    MASK_NAMES,
+    NODES,
+    SINGLE_ID_NAMES,
+    STEPS,
+    TIME_NAMES,
+    by_name,
+    edges,
+)
+from gradlint.frontends.recorder.probe import Call, Demand, Probe, flat
 from gradlint.frontends.recorder.recipes import GroupRecipe, ProbeRecipe, Recipe, TensorRecipe, ValueRecipe
+from gradlint.frontends.recorder.reshapes import BATCH, LENGTH, Shape
 
-STEPS = 6
-"""Length of inferred sequences: differs from batch, heads and common widths, so that a wrong axis shows."""
 IMAGE_SIDES = (32, 64, 28, 16, 128, 224, 8, 256)
 SIGNAL_LENGTHS = (64, 16, 256, 1024, 16000)
 VOLUME_SIDES = (8, 16, 32)
 SEED_SIDES = (1, 4, 8, 16)
 MAX_INDEX = 90
 """Random indices stay below this even in larger tables."""
-
-IMAGE_NAMES = re.compile(r"(^|_)(im(age|g)?s?|pixel_values|frames?|pictures?|photos?|x_?t|noisy|video|clips?|masked_img)\d*($|_)")
-TOKEN_NAMES = re.compile(
-    r"(^|_)(ids?|tokens?|src|tgt|trg|idx|indices|index|words?|seqs?|sequences?|labels?|texts?|sentences?|captions?|queries|docs?|"
-    r"chars?|codes?|sources?|targets?|prompts?|input_ids|premise|hypothesis|question|questions|history)\d*($|_)"
-)
-SINGLE_ID_NAMES = re.compile(r"(^|_)(users?|item|movie|y|cls|class|classes|labels?|cond|speakers?|domain|task|product|t|time|head|relation|tail|pos|neg)(_?(ids?|idx|ind\w+))?$")
-MASK_NAMES = re.compile(r"mask|padding|valid|attend")
-TIME_NAMES = re.compile(r"^(t|ts|time|times|timesteps?|steps?|noise_levels?|sigmas?|t_?emb|diffusion_steps?|k)$")
-LENGTH_NAMES = re.compile(r"(^|_)(lens?|lengths?|sizes)$|_len$|^len_|^lengths?_")
-EDGE_NAMES = re.compile(r"^(edge_?index|edges?|ei|adj_?t|edge_list|pairs)$")
-ADJACENCY_NAMES = re.compile(r"^(adj|adjacency|a|a_hat|adj_?mat(rix)?|graph|laplacian|lap|support|norm_adj)$")
-BATCH_INDEX_NAMES = re.compile(r"^(batch|batch_?(idx|index|ids|vec)|graph_ids?|segment_?ids)$")
-HIDDEN_NAMES = re.compile(r"^(h|hx|h0|h_?0|hidden|hiddens?|state|states|hc|prev_hidden|cell|memory|c|c0|carry|prev_state)$")
-AUDIO_NAMES = re.compile(r"(^|_)(wav(e(form)?)?s?|audio|signal|speech|input_values|pcm)($|_)")
-POINT_NAMES = re.compile(r"(^|_)(points?|pts|xyz|pos|coords?|cloud|pc|positions?)($|_)")
-NODES = 6
-EDGES = 9
 
 _CONVOLUTIONS: dict[type[nn.Module], tuple[tuple[int, ...], int]] = {
     nn.Conv1d: (SIGNAL_LENGTHS, 1),
@@ -60,7 +50,10 @@ def recipes_for(demand: Demand, name: str, *, sequential: bool, known: Sequence[
     probe = demand.probe
     match demand.kind:
         case "layer" if probe is not None:
-            return _carried(probe, _known_first(layer_recipes(*demand.detail, sequential=sequential, name=name), known))
+            layer, given = demand.detail
+            accepted = layer_recipes(layer, given, sequential=sequential, name=name)
+            weightless = next(layer.parameters(), None) is None
+            return _carried(probe, _known_first(accepted, known, weightless=weightless))
         case "function" if probe is not None and TIME_NAMES.match(name):
             return by_name(name, known)
         case "function" if probe is not None:
@@ -70,7 +63,9 @@ def recipes_for(demand: Demand, name: str, *, sequential: bool, known: Sequence[
         case "rank" | "axis" | "like" | "item":
             return _ranked(demand, name, known)
         case "key":
-            return [GroupRecipe("dict", ((demand.detail, ProbeRecipe()),))] if demand.detail else [GroupRecipe("dict", ())]
+            return (
+                [GroupRecipe("dict", ((demand.detail, ProbeRecipe()),))] if demand.detail else [GroupRecipe("dict", ())]
+            )
         case "attribute":
             return [GroupRecipe("object", ((demand.detail, ProbeRecipe()),))]
         case "scalar":
@@ -80,16 +75,18 @@ def recipes_for(demand: Demand, name: str, *, sequential: bool, known: Sequence[
     return by_name(name, known)
 
 
-def _known_first(recipes: list[Recipe], known: Sequence[Shape]) -> list[Recipe]:
+def _known_first(recipes: list[Recipe], known: Sequence[Shape], *, weightless: bool) -> list[Recipe]:
     """The shapes of inputs already decided come first where the layer takes them: pairs of images, of sentences."""
     tensors = [one for one in recipes if isinstance(one, TensorRecipe)]
     alike = [
         dataclasses.replace(one, shape=shape)
         for shape in known
         for one in tensors
-        if len(one.shape) == len(shape) and (one.shape[1:2] == shape[1:2] or not one.floating) and one.shape[-1:] != (1,)
+        if len(one.shape) == len(shape)
+        and (one.shape[1:2] == shape[1:2] or not one.floating or weightless)
+        and one.shape[-1:] != (1,)
     ]
-    fitting = [one for one in alike if len(one.shape) > 3 or one in tensors]  # noqa: PLR2004 - images
+    fitting = [one for one in alike if len(one.shape) > 3 or one in tensors]
     return list(dict.fromkeys([*fitting, *recipes]))
 
 
@@ -145,7 +142,11 @@ def _plain_shapes(layer: nn.Module, sequential: bool) -> Iterator[Shape]:
         case nn.LayerNorm() | nn.RMSNorm():
             yield from ((BATCH, STEPS, *wide.normalized_shape), (BATCH, *wide.normalized_shape))
         case nn.GroupNorm():
-            yield from ((BATCH, wide.num_channels, 16, 16), (BATCH, wide.num_channels, LENGTH), (BATCH, wide.num_channels))
+            yield from (
+                (BATCH, wide.num_channels, 16, 16),
+                (BATCH, wide.num_channels, LENGTH),
+                (BATCH, wide.num_channels),
+            )
         case nn.TransformerEncoderLayer() | nn.TransformerDecoderLayer():
             yield (BATCH, STEPS, wide.self_attn.embed_dim)
         case nn.TransformerEncoder() | nn.TransformerDecoder():
@@ -197,7 +198,7 @@ def state_recipe(layer: nn.LSTM | nn.GRU | nn.RNN) -> Recipe:
 
 
 def _attention(layer: nn.MultiheadAttention, given: tuple[Any, ...], position: int) -> list[Recipe]:
-    size = (layer.embed_dim, layer.kdim, layer.vdim)[position] if position < 3 else layer.embed_dim  # noqa: PLR2004 - q, k, v
+    size = (layer.embed_dim, layer.kdim, layer.vdim)[position] if position < 3 else layer.embed_dim
     others = [tuple(one.shape) for one in given if isinstance(one, torch.Tensor) and not isinstance(one, Probe)]
     shapes = [(*shape[:-1], int(size or layer.embed_dim)) for shape in others]
     return _shapes([*shapes, (BATCH, STEPS, int(size or layer.embed_dim))])
@@ -209,12 +210,19 @@ def _shapes(shapes: Sequence[Shape]) -> list[Recipe]:
 
 def function_recipes(call: Call, probe: Probe, name: str, known: Sequence[Shape]) -> list[Recipe]:
     """The inputs that a torch function accepts next to its other, concrete arguments."""
-    tensors = [one for one in flat((call.args, call.kwargs)) if isinstance(one, torch.Tensor) and not isinstance(one, Probe)]
+    tensors = [
+        one for one in flat((call.args, call.kwargs)) if isinstance(one, torch.Tensor) and not isinstance(one, Probe)
+    ]
     handler = _HANDLERS.get(call.name)
     if handler is not None:
         return handler(call, probe, tensors, name)
-    if call.name.rstrip("_0123456789d").endswith("pool") or call.name in ("interpolate", "pad", "pixel_shuffle", "unfold"):
-        return _shapes([*(shape for shape in known if len(shape) > 2), (BATCH, 3, 32, 32), (BATCH, 3, 64)])  # noqa: PLR2004
+    if call.name.rstrip("_0123456789d").endswith("pool") or call.name in (
+        "interpolate",
+        "pad",
+        "pixel_shuffle",
+        "unfold",
+    ):
+        return _shapes([*(shape for shape in known if len(shape) > 2), (BATCH, 3, 32, 32), (BATCH, 3, 64)])
     if tensors:
         return _like(tensors[0], name, boolean=False)
     return []
@@ -226,7 +234,9 @@ def _matmul(call: Call, probe: Probe, tensors: list[torch.Tensor], _name: str) -
     other = tuple(tensors[0].shape)
     if call.args and call.args[0] is probe:
         size = other[0] if len(other) == 1 else other[-2]
-        return _shapes([(*other[:-2], STEPS, size), (BATCH, size), (BATCH, STEPS, size), (other[0], size), (size, size)])
+        return _shapes(
+            [(*other[:-2], STEPS, size), (BATCH, size), (BATCH, STEPS, size), (other[0], size), (size, size)]
+        )
     size = other[-1]
     return _shapes([(*other[:-2], size, size), (size, LENGTH), (BATCH, size, LENGTH), (size,)])
 
@@ -239,7 +249,7 @@ def _convolution(axes: int) -> Callable[..., list[Recipe]]:
     sides = {1: SIGNAL_LENGTHS, 2: IMAGE_SIDES, 3: VOLUME_SIDES}[axes]
 
     def shapes(call: Call, _probe: Probe, _tensors: list[torch.Tensor], _name: str) -> list[Recipe]:
-        groups = call.kwargs.get("groups", call.args[6] if len(call.args) > 6 else 1)  # noqa: PLR2004 - its place
+        groups = call.kwargs.get("groups", call.args[6] if len(call.args) > 6 else 1)
         channels = call.args[1].shape[1] * groups
         return _shapes([(BATCH, channels, *(side,) * axes) for side in sides])
 
@@ -261,7 +271,11 @@ def _lookup(call: Call, probe: Probe, tensors: list[torch.Tensor], name: str) ->
         return [TensorRecipe((2, EDGES), "int64", 0, high)]
     if call.name == "gather" and tensors:
         return _gathered(call, tuple(tensors[0].shape))
-    shapes = [tuple(tensors[0].shape[:1]), *index_shapes(name)] if tensors and call.name != "__getitem__" else index_shapes(name)
+    shapes = (
+        [tuple(tensors[0].shape[:1]), *index_shapes(name)]
+        if tensors and call.name != "__getitem__"
+        else index_shapes(name)
+    )
     return [TensorRecipe(shape, "int64", 0, high) for shape in shapes]
 
 
@@ -279,6 +293,20 @@ def _masking(call: Call, probe: Probe, tensors: list[torch.Tensor], name: str) -
     return _like(tensors[0], name, boolean=True) if tensors else []
 
 
+def _split(call: Call, probe: Probe, _tensors: list[torch.Tensor], _name: str) -> list[Recipe]:
+    """An axis that is split into parts of given sizes is as long as their sum."""
+    sizes = (
+        call.args[1] if len(call.args) > 1 else call.kwargs.get("split_size_or_sections", call.kwargs.get("split_size"))
+    )
+    if call.args[0] is not probe or not isinstance(sizes, (list, tuple)):
+        return []
+    axis = call.kwargs.get("dim", call.args[2] if len(call.args) > 2 else 0)
+    shapes = ((BATCH, LENGTH), (BATCH, STEPS, LENGTH), (BATCH, 3, 32, 32))
+    return _shapes(
+        [_resized(shape, axis % len(shape), sum(sizes)) for shape in shapes if -len(shape) <= axis < len(shape)]
+    )
+
+
 def _joined(call: Call, probe: Probe, tensors: list[torch.Tensor], _name: str) -> list[Recipe]:
     if not tensors:
         return []
@@ -288,7 +316,11 @@ def _joined(call: Call, probe: Probe, tensors: list[torch.Tensor], _name: str) -
 def _like(other: torch.Tensor, name: str, *, boolean: bool) -> list[Recipe]:
     """Tensors that broadcast with `other`: its own shape, fewer leading axes, axes of size one."""
     shape = tuple(other.shape)
-    shapes = [shape, *(shape[i:] for i in range(1, len(shape))), *((*shape[:i], 1, *shape[i + 1 :]) for i in range(len(shape)))]
+    shapes = [
+        shape,
+        *(shape[i:] for i in range(1, len(shape))),
+        *((*shape[:i], 1, *shape[i + 1 :]) for i in range(len(shape))),
+    ]
     collapsed = [(shape[0], *(1,) * (len(shape) - 1))] if shape else []
     if boolean or MASK_NAMES.search(name):
         return [TensorRecipe(one, "bool", fill="ones") for one in (*shapes, *collapsed)]
@@ -297,15 +329,19 @@ def _like(other: torch.Tensor, name: str, *, boolean: bool) -> list[Recipe]:
 
 _HANDLERS: dict[str, Callable[[Call, Probe, list[torch.Tensor], str], list[Recipe]]] = {
     **dict.fromkeys(("matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "mv", "dot"), _matmul),
+    **dict.fromkeys(("split", "split_with_sizes"), _split),
     "linear": _linear,
     "conv1d": _convolution(1),
     "conv2d": _convolution(2),
     "conv3d": _convolution(3),
     "embedding": _embedding,
     **dict.fromkeys(
-        ("__getitem__", "index_select", "gather", "one_hot", "scatter_add", "scatter_add_", "index_add", "index_add_"), _lookup
+        ("__getitem__", "index_select", "gather", "one_hot", "scatter_add", "scatter_add_", "index_add", "index_add_"),
+        _lookup,
     ),
-    **dict.fromkeys(("masked_fill", "masked_fill_", "masked_select", "where", "logical_and", "__and__", "__or__"), _masking),
+    **dict.fromkeys(
+        ("masked_fill", "masked_fill_", "masked_select", "where", "logical_and", "__and__", "__or__"), _masking
+    ),
     **dict.fromkeys(("cat", "concat", "concatenate", "stack", "hstack"), _joined),
 }
 
@@ -313,7 +349,7 @@ _HANDLERS: dict[str, Callable[[Call, Probe, list[torch.Tensor], str], list[Recip
 def _iterated(count: int | None, name: str, known: Sequence[Shape]) -> list[Recipe]:
     """`a, b = x` asks for as many parts; an edge list is one tensor with two rows; a loop takes any sequence."""
     if EDGE_NAMES.match(name):
-        return [_edges()]
+        return [edges()]
     parts = BATCH if count is None else count
     probes = tuple((index, ProbeRecipe()) for index in range(parts))
     group = GroupRecipe("tuple" if count else "list", probes)
@@ -343,72 +379,3 @@ def _defaults(rank: int) -> list[Shape]:
     return shapes.get(rank, [(BATCH,) * rank])
 
 
-def _edges() -> TensorRecipe:
-    return TensorRecipe((2, EDGES), "int64", 0, NODES)
-
-
-def by_name(name: str, known: Sequence[Shape] = ()) -> list[Recipe]:
-    """What a parameter of this name usually is, likeliest first; the last ones are for names that tell nothing."""
-    return [*named(name, known), *anything(known)]
-
-
-def named(name: str, known: Sequence[Shape] = ()) -> list[Recipe]:
-    """What the name alone tells, which may be nothing."""
-    low = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-    steps = next((shape[1] for shape in known if len(shape) > 1), LENGTH)
-    rows = known[0][0] if known else BATCH
-    table: list[tuple[re.Pattern[str], list[Recipe]]] = [
-        (EDGE_NAMES, [_edges()]),
-        (ADJACENCY_NAMES, [TensorRecipe((rows, rows), fill="identity"), TensorRecipe((rows, steps, steps), fill="identity")]),
-        (BATCH_INDEX_NAMES, [TensorRecipe((rows,), "int64", 0, 2, "zeros"), TensorRecipe((BATCH, LENGTH), "int64")]),
-        (MASK_NAMES, [TensorRecipe((BATCH, steps), "bool", fill="ones"), TensorRecipe((BATCH, steps), fill="ones")]),
-        (LENGTH_NAMES, [TensorRecipe((BATCH,), "int64", max(1, steps - 1), steps + 1, "random"), ValueRecipe(steps)]),
-        (TIME_NAMES, [TensorRecipe((BATCH,), "int64", 0, 10), TensorRecipe((BATCH,), high=1), TensorRecipe((BATCH, 1), high=1)]),
-        (IMAGE_NAMES, [TensorRecipe((BATCH, 3, 32, 32)), TensorRecipe((BATCH, 1, 32, 32))]),
-        (AUDIO_NAMES, [TensorRecipe((BATCH, 1, 1024)), TensorRecipe((BATCH, 1024)), TensorRecipe((BATCH, 16000))]),
-        (POINT_NAMES, [TensorRecipe((BATCH, 16, 3)), TensorRecipe((BATCH, 3, 16)), TensorRecipe((16, 3))]),
-        (TOKEN_NAMES, [TensorRecipe((BATCH, LENGTH), "int64"), TensorRecipe((BATCH,), "int64")]),
-    ]
-    return [recipe for pattern, recipes in table if pattern.search(low) for recipe in recipes]
-
-
-def anything(known: Sequence[Shape] = ()) -> list[Recipe]:
-    """Inputs to try when nothing is known."""
-    same = [TensorRecipe(shape) for shape in known[:2]]
-    shapes = ((BATCH, LENGTH), (BATCH, STEPS, LENGTH), (BATCH, 3, 32, 32), (BATCH,), (BATCH, 3, 64), (BATCH, 1))
-    return list(dict.fromkeys([*same, *(TensorRecipe(shape) for shape in shapes), TensorRecipe((BATCH, LENGTH), "int64")]))
-
-
-def annotated(annotation: Any, name: str) -> list[Recipe]:
-    """What a parameter's annotation tells: Python scalars, containers of tensors, dataclasses and named tuples."""
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    scalars: dict[str, list[Any]] = {"int": [2, 1, LENGTH], "float": [0.5], "bool": [False], "str": ["text"]}
-    bare = text.replace("Optional[", "").replace(" | None", "").rstrip("]")
-    if bare in scalars:
-        return [ValueRecipe(value) for value in scalars[bare]]
-    if inspect.isclass(annotation) and hasattr(annotation, "__annotations__") and not issubclass(annotation, (torch.Tensor, nn.Module)):
-        fields = {key: ProbeRecipe() for key in annotation.__annotations__}
-        return [GroupRecipe("made", tuple(fields.items()), annotation)] if fields else []
-    return []
-
-
-def dimensions(annotation: Any) -> TensorRecipe | None:
-    """The tensor that a jaxtyping annotation describes: `Float[Tensor, "batch channels 32 32"]`."""
-    text = annotation if isinstance(annotation, str) else str(annotation)
-    dims, kind = getattr(annotation, "dim_str", None), getattr(annotation, "__name__", "")
-    found = re.match(r"(?:\w+\.)*(\w+)\[[\w. ]*Tensor, *[\"']([^\"']+)[\"']\]", text)
-    if dims is None and found is None:
-        return None
-    kind, dims = (kind, dims) if dims is not None else (found[1], found[2])  # type: ignore[index]
-    shape = tuple(_axis(one, i) for i, one in enumerate(str(dims).split()) if one != "...")
-    integral = kind.startswith(("Int", "Long", "UInt"))
-    return TensorRecipe(shape, "int64" if integral else "bool" if kind.startswith("Bool") else "float32")
-
-
-def _axis(text: str, position: int) -> int:
-    word = text.split("=")[-1].strip("#*?_")
-    if word.isdigit():
-        return int(word)
-    if position == 0 and re.match(r"^(b|bs|n|batch.*)$", word, re.IGNORECASE):
-        return BATCH
-    return {"c": 3, "channels": 3, "h": 32, "w": 32, "height": 32, "width": 32, "t": STEPS, "s": STEPS}.get(word.lower(), LENGTH)

@@ -20,13 +20,15 @@ from gradlint.frontends.recorder.tape import Tape
 from gradlint.graph import Frame, GradientState, Initialisation, Parameter
 
 
-def parameters(root: nn.Module, monitor: GradientMonitor, judged: bool) -> tuple[Parameter, ...]:
-    """The registered parameters of a model; `judged` says that a backward pass was tried."""
+def parameters(root: nn.Module, monitor: GradientMonitor, judged: bool, trained: bool) -> tuple[Parameter, ...]:
+    """The registered parameters of a model; `judged` says that a backward pass was tried, `trained` that it took part in
+    the file's own training step, so that what no optimizer of it holds is not trained."""
     named = dict(root.named_parameters())
     read = {source for source, _ in monitor.recorder.tape.edges}
     nodes = {name: node for name, value in named.items() if (node := node_read(value, read)) is not None}
     executed = executed_functions(monitor.recorder.tape)
-    return tuple(_parameter(root, name, value, nodes, monitor, judged, executed) for name, value in named.items())
+    seen = bool(monitor.optimizers and trained)
+    return tuple(_parameter(root, name, value, nodes, monitor, judged, executed, seen) for name, value in named.items())
 
 
 def executed_functions(tape: Tape) -> set[reading.Function]:
@@ -49,6 +51,7 @@ def _parameter(
     monitor: GradientMonitor,
     judged: bool,
     executed: set[reading.Function],
+    optimizers_seen: bool,
 ) -> Parameter:
     node = nodes.get(name)
     outer = "" if node is not None else outermost(name, nodes)
@@ -64,7 +67,7 @@ def _parameter(
         unused_part=outer,
         owner_read=reading.is_read(root, outer) if node is None else reading.is_read_elsewhere(root, name, executed),
         moved_by_hand=reading.is_moved(root, name),
-        optimized=id(value) in monitor.optimized if monitor.optimizers else None,
+        optimized=id(value) in monitor.optimized if optimizers_seen else None,
         initialisations=tuple(_initialisations(value)),
         measured_rms=monitor.rms.get(id(value)),
     )

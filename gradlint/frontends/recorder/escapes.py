@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gradlint.frontends.recorder import autograd, facts
+from gradlint.frontends.recorder import autograd, storageless
 from gradlint.frontends.recorder.frames import RawFrames, is_skipped, take
 from gradlint.frontends.recorder.taint import origins, tracked
 from gradlint.frontends.recorder.tape import RawNode
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 FROZEN, MADE = "gradlint_frozen", "gradlint_made"
 """Marks in a parameter's `__dict__`: the frames that switched its gradient off, and those that built it."""
 
-META_NUMBER = 0.5
-"""Stands for a value that is read off a tensor without storage."""
-
 
 def leave(
     recorder: Recorder, name: str, function: Any, args: tuple[Any, ...], options: dict[str, Any], frame: FrameType
@@ -30,7 +27,7 @@ def leave(
     """A conversion to numpy or to Python numbers: the result remembers where it came from."""
     tensor = args[0]
     source = recorder.node_of(tensor)
-    result = _meta_value(name, tensor) if tensor.is_meta else function(*args, **options)
+    result = storageless.value(name, tensor, recorder.branch) if tensor.is_meta else function(*args, **options)
     array = isinstance(result, np.ndarray)
     node = recorder.tape.add(
         RawNode(
@@ -47,18 +44,6 @@ def leave(
     )
     recorder.tape.link(source, node, Passage.BLOCKED, Reason.NUMPY if array else Reason.SCALAR)
     return tracked(result, frozenset({node}))
-
-
-def _meta_value(name: str, tensor: torch.Tensor) -> Any:
-    """A stand-in for the value of a tensor without storage."""
-    if name in ("numpy", "__array__"):
-        return np.zeros(tuple(tensor.shape), dtype=facts.dtype_name(tensor.dtype).replace("bfloat16", "float32"))
-    if name == "tolist":
-        return np.full(tuple(tensor.shape), META_NUMBER if tensor.is_floating_point() else 1).tolist()
-    if name == "__bool__":
-        return True
-    whole = name in ("__int__", "__index__") or not (tensor.is_floating_point() or name == "__float__")
-    return 1 if whole else META_NUMBER
 
 
 def point(
@@ -130,9 +115,7 @@ def made_at(parameter: torch.Tensor) -> RawFrames:
 
 
 HANDLERS: dict[str, Handler] = {
-    **dict.fromkeys(
-        ("numpy", "__array__", "item", "tolist", "__float__", "__int__", "__index__", "__bool__", "__complex__"), leave
-    ),
+    **dict.fromkeys(storageless.READERS, leave),
     "data_ptr": point,
     **dict.fromkeys(("tensor", "as_tensor", "asarray", "from_numpy", "scalar_tensor", "new_tensor"), arrive),
     "requires_grad_": switch,

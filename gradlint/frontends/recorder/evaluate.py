@@ -29,17 +29,33 @@ MAX_DEPTH = 40
 """Names and calls followed for one expression; deeper ones are given up (recursive definitions)."""
 
 _BUILTINS = frozenset(
-    "abs all any bool dict divmod enumerate float frozenset int iter isinstance len list map max min next pow range reversed "
-    "round set slice sorted str sum tuple type zip".split()
+    ["abs", "all", "any", "bool", "dict", "divmod", "enumerate", "float", "frozenset", "int", "iter", "isinstance", "len", "list", "map", "max", "min", "next", "pow", "range", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "type", "zip"]
 )
 _HARMFUL = frozenset(
-    "backward step save load dump open input exit quit system run Popen remove unlink mkdir makedirs rmtree write "
-    "write_text urlopen urlretrieve urlretrieve download load_dataset from_pretrained init_process_group barrier eval exec "
-    "fit train_model sleep read_csv read_parquet imread fromfile loadtxt compile set_default_dtype set_default_device "
-    "load_state_dict load_from_checkpoint start serve".split()
+    ["backward", "step", "save", "load", "dump", "open", "input", "exit", "quit", "system", "run", "Popen", "remove", "unlink", "mkdir", "makedirs", "rmtree", "write", "write_text", "urlopen", "urlretrieve", "urlretrieve", "download", "load_dataset", "from_pretrained", "init_process_group", "barrier", "eval", "exec", "fit", "train_model", "sleep", "read_csv", "read_parquet", "imread", "fromfile", "loadtxt", "compile", "set_default_dtype", "set_default_device", "load_state_dict", "load_from_checkpoint", "start", "serve"]
 )
-_LIBRARIES = ("torch", "numpy", "math", "random", "collections", "types", "argparse", "functools", "itertools", "dataclasses")
-_LIBRARIES_OK = _LIBRARIES + ("transformers", "omegaconf", "ml_collections", "easydict", "enum", "typing", "builtins", "scipy")
+_LIBRARIES = (
+    "torch",
+    "numpy",
+    "math",
+    "random",
+    "collections",
+    "types",
+    "argparse",
+    "functools",
+    "itertools",
+    "dataclasses",
+)
+_LIBRARIES_OK = _LIBRARIES + (
+    "transformers",
+    "omegaconf",
+    "ml_collections",
+    "easydict",
+    "enum",
+    "typing",
+    "builtins",
+    "scipy",
+)
 _DEVICE_MOVES = frozenset({"cuda", "cpu", "mps"})
 _BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -180,7 +196,10 @@ class Evaluator:
                 return self._value(body if self._value(test, scope) else orelse, scope)
             case ast.NamedExpr(value=value):
                 return self._value(value, scope)
-            case ast.ListComp(elt=element, generators=[generator]) | ast.GeneratorExp(elt=element, generators=[generator]):
+            case (
+                ast.ListComp(elt=element, generators=[generator])
+                | ast.GeneratorExp(elt=element, generators=[generator])
+            ):
                 return [self._value(element, scope) for _ in self._value(generator.iter, scope)]
         raise Unknown(ast.unparse(node)[:80])
 
@@ -270,7 +289,9 @@ class Evaluator:
         if scope is None or getattr(function, "__module__", None) != self._module.__name__:
             return None
         reads = any(_called_name(call) in ("parse_args", "parse_known_args") for call in scope.calls)
-        returns = [one for one in ast.walk(ast.Module(list(scope.body), [])) if isinstance(one, ast.Return) and one.value]
+        returns = [
+            one for one in ast.walk(ast.Module(list(scope.body), [])) if isinstance(one, ast.Return) and one.value
+        ]
         return returns[-1] if reads and returns else None
 
     def _harmless(self, function: Any) -> bool:

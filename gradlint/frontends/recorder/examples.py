@@ -21,7 +21,9 @@ from gradlint.frontends.recorder.uses import Uses, field_uses
 MAX_FOLLOWED = 8
 """Names followed from a call's receiver back to the constructor."""
 
-_WRAPPERS = frozenset({"to", "cuda", "cpu", "eval", "train", "half", "double", "float", "bfloat16", "requires_grad_", "apply"})
+_WRAPPERS = frozenset(
+    {"to", "cuda", "cpu", "eval", "train", "half", "double", "float", "bfloat16", "requires_grad_", "apply"}
+)
 _WRAPPING = frozenset({"DataParallel", "DistributedDataParallel", "compile", "script", "trace", "DDP"})
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]

@@ -28,7 +28,19 @@ SOFTMAXES = frozenset({"softmax", "log_softmax", "_softmax", "_log_softmax", "so
 CONSTANT_INPUTS = 2
 """Of an op that is constant by its shapes, the input and the weight get a zero gradient; a bias does not."""
 OPEN: Fact = (Passage.FLOWS, None)
-_REWRAPS = frozenset({"tensor", "as_tensor", "asarray", "scalar_tensor", "new_tensor", "Tensor", "FloatTensor", "DoubleTensor", "Variable"})
+_REWRAPS = frozenset(
+    {
+        "tensor",
+        "as_tensor",
+        "asarray",
+        "scalar_tensor",
+        "new_tensor",
+        "Tensor",
+        "FloatTensor",
+        "DoubleTensor",
+        "Variable",
+    }
+)
 _ESCAPES = {
     "detach": Reason.DETACH,
     "numpy": Reason.NUMPY,
@@ -118,7 +130,11 @@ def _is_shape_only(known: ops.OpFacts | None, name: str, index: int) -> bool:
 def _would_flow(known: ops.OpFacts | None, index: int, position: int) -> bool:
     if known is None:
         return True
-    return known.differentiable and index not in known.nondifferentiable_inputs and position not in known.nondifferentiable_outputs
+    return (
+        known.differentiable
+        and index not in known.nondifferentiable_inputs
+        and position not in known.nondifferentiable_outputs
+    )
 
 
 def _carries(tensor: torch.Tensor) -> bool:

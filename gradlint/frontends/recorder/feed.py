@@ -80,7 +80,9 @@ def _explicit(model: nn.Module, specs: tuple[InputSpec, ...], device: torch.devi
     unknown = next((spec.name for spec in specs if spec.name and spec.name not in names and not takes_any(model)), None)
     if unknown is not None:
         raise TargetError(f"`forward` has no parameter `{unknown}`: its parameters are {', '.join(names)}")
-    fixed = {name: spec_recipe(spec) for name, spec in zip(_positional(model, len(positional)), positional, strict=True)}
+    fixed = {
+        name: spec_recipe(spec) for name, spec in zip(_positional(model, len(positional)), positional, strict=True)
+    }
     fixed |= {spec.name: spec_recipe(spec) for spec in specs if spec.name}
     plan, failure = search(model, fixed, device, budget)
     if plan is None:
@@ -100,7 +102,12 @@ def _realised(model: nn.Module, plan: GroupRecipe, device: torch.device, source:
     args, kwargs = arguments(model, plan, device)
     named = {key: plain(value) for key, value in kwargs.items()}
     first = next(iter(parameters_of(model).values()), None)
-    if not args and first is not None and list(named) == [first.name] and first.kind is not inspect.Parameter.KEYWORD_ONLY:
+    if (
+        not args
+        and first is not None
+        and list(named) == [first.name]
+        and first.kind is not inspect.Parameter.KEYWORD_ONLY
+    ):
         return _feed((named[first.name],), {}, source)
     return _feed(tuple(map(plain, args)), named, source)
 
@@ -124,5 +131,5 @@ def _reason(failure: Failure | None) -> str:
 def _advice(model: nn.Module, failure: Failure | None, tried: list[str]) -> str:
     name = type(model).__name__
     inputs = ", ".join(f"{one}=torch.randn(...)" for one in required_of(model)) or "torch.randn(...)"
-    last = tried[0] if tried else _reason(failure)
+    last = next((one for one in tried if not one.startswith("inferred")), _reason(failure))
     return f"no inputs were found on which `{name}` runs ({last}): add `def gradlint_inputs(): return dict({inputs})` or `--input`"

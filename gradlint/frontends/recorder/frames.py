@@ -29,7 +29,10 @@ _TORCH = str(pathlib.Path(importlib.util.find_spec("torch").origin).parent)  # t
 _SKIPPED = (_GRADLINT + "/", _TORCH + "/", "<frozen", "<__array_function__", "<eval_with_key>")
 _LIBRARIES = tuple(
     {
-        *(str(pathlib.Path(folder).resolve()) + "/" for folder in [*site.getsitepackages(), site.getusersitepackages()]),
+        *(
+            str(pathlib.Path(folder).resolve()) + "/"
+            for folder in [*site.getsitepackages(), site.getusersitepackages()]
+        ),
         *(sysconfig.get_path(kind) + "/" for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
     }
 )
@@ -48,7 +51,9 @@ def is_skipped(filename: str) -> bool:
 @functools.cache
 def is_library(filename: str) -> bool:
     """Whether a file belongs to the standard library or to an installed package."""
-    return filename.startswith(("<", *_LIBRARIES)) or filename.startswith((sys.prefix + "/lib/", sys.base_prefix + "/lib/"))
+    return filename.startswith(("<", *_LIBRARIES)) or filename.startswith(
+        (sys.prefix + "/lib/", sys.base_prefix + "/lib/")
+    )
 
 
 def take(frame: FrameType | None) -> RawFrames:

@@ -21,7 +21,9 @@ MAX_SHOWN = 8
 EVALUATION_SECONDS = 10.0
 
 
-def given(model: nn.Module, shown: Shown | None, configured: Any) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]]:
+def given(
+    model: nn.Module, shown: Shown | None, configured: Any
+) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]]:
     """The inputs that need no inference, in the order of trust."""
     if configured is not None:
         yield ("configuration", *_spread(model, configured))
@@ -61,7 +63,7 @@ def _shown(model: nn.Module, shown: Shown) -> Iterator[tuple[tuple[Any, ...], di
     factories = {name for name, value in vars(shown.module).items() if inspect.isfunction(value)}
     own = type(model).__name__
     names = {own} | (factories if not _is_constructed(own, shown) else set())
-    with seeded():
+    with seeded(), quiet():
         calls = list(itertools.islice(_evaluated(shown, names), MAX_SHOWN))
     for args, kwargs in calls:
         if holds_tensor(args) or holds_tensor(kwargs):
@@ -77,7 +79,9 @@ def _evaluated(shown: Shown, names: set[str]) -> Iterator[tuple[tuple[Any, ...],
 
 
 def _is_constructed(name: str, shown: Shown) -> bool:
-    return any(getattr(call.func, "id", "") == name for scope in shown.scopes if scope.kind != "method" for call in scope.calls)
+    return any(
+        getattr(call.func, "id", "") == name for scope in shown.scopes if scope.kind != "method" for call in scope.calls
+    )
 
 
 def _moved(value: Any, device: torch.device) -> Any:
@@ -88,5 +92,3 @@ def _moved(value: Any, device: torch.device) -> Any:
     if type(value) is dict:
         return {key: _moved(item, device) for key, item in value.items()}
     return value
-
-

@@ -8,7 +8,9 @@ from typing import Any
 
 from gradlint.frontends.recorder.names import by_name
 
-_GROUP = re.compile(r"(model|encoder|decoder|backbone|data|dataset|train(ing)?|network|net|generator|discriminator|trainer|arch\w*)")
+_GROUP = re.compile(
+    r"(model|encoder|decoder|backbone|data|dataset|train(ing)?|network|net|generator|discriminator|trainer|arch\w*)"
+)
 
 
 class GuessedConfig:
@@ -34,7 +36,9 @@ class GuessedConfig:
     def _answer(self, name: str) -> Any:
         fields: dict[str, Any] = self.__dict__["fields"]
         if name not in fields:
-            guess = None if _GROUP.fullmatch(name.lower()) else by_name(name, self.__dict__["uses"].get(name, frozenset()))
+            guess = (
+                None if _GROUP.fullmatch(name.lower()) else by_name(name, self.__dict__["uses"].get(name, frozenset()))
+            )
             fields[name] = GuessedConfig(self.__dict__["uses"]) if guess is None else guess
         return fields[name]
 

@@ -17,7 +17,17 @@ import torch
 from torch import nn
 
 from gradlint.frontends.recorder.guessed_config import GuessedConfig
-from gradlint.frontends.recorder.names import ACTIVATION, CONFIG, DEVICE, NORM, WIDTH, by_name, integer, lowered, sequences
+from gradlint.frontends.recorder.names import (
+    ACTIVATION,
+    CONFIG,
+    DEVICE,
+    NORM,
+    WIDTH,
+    by_name,
+    integer,
+    lowered,
+    sequences,
+)
 
 _MODULE = re.compile(
     r"(^|_)(backbone|encoder|decoder|model|net|network|module|head|embed(der|ding)?|extractor|trunk|body|base|base_model|generator|"
@@ -125,7 +135,11 @@ def _mappings(uses: frozenset[str], context: Context) -> list[Any]:
 def _sequence(arguments: tuple[Any, ...], name: str, origin: Any, context: Context) -> Iterator[Any]:
     inner = arguments[0] if arguments else int
     if inner is int:
-        flat = [one for one in sequences(name) if isinstance(one, (list, tuple)) and all(isinstance(size, int) for size in one)]
+        flat = [
+            one
+            for one in sequences(name)
+            if isinstance(one, (list, tuple)) and all(isinstance(size, int) for size in one)
+        ]
         yield from (origin(one) if origin in (list, tuple) else one for one in flat)
         return
     item = next(_annotated(inner, name.rstrip("s"), frozenset(), context), WIDTH)
@@ -186,5 +200,9 @@ def _fields(kind: type, context: Context) -> dict[str, Any]:
         parameters = inspect.signature(kind, eval_str=True).parameters.values()
     except Exception:
         return {}
-    required = [one for one in parameters if one.default in (one.empty, dataclasses.MISSING) and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    required = [
+        one
+        for one in parameters
+        if one.default in (one.empty, dataclasses.MISSING) and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
     return {one.name: values(one, context.fields.get(one.name, frozenset()), context)[0] for one in required}

@@ -62,7 +62,9 @@ def _parameters(item: nn.Module | nn.Parameter) -> list[nn.Parameter]:
 def described(found: Aside, tape: Tape, optimized: set[int]) -> Hidden:
     """The finding's facts of something kept aside, after the run."""
     marks = [autograd.marked(tensor) for tensor in found.tensors]
-    nodes = tuple(sorted({mark[0] for mark in marks if mark is not None} | ({found.node} if found.node is not None else set())))
+    nodes = tuple(
+        sorted({mark[0] for mark in marks if mark is not None} | ({found.node} if found.node is not None else set()))
+    )
     return Hidden(
         kind=found.kind,
         holder=found.holder,

@@ -6,7 +6,7 @@ import ast
 import copy
 from dataclasses import dataclass, replace
 
-from gradlint.frontends.recorder.needs import LOOPS, Need, Scope, reported, steps
+from gradlint.frontends.recorder.needs import LOOPS, Need, Scope, reported, steps, yields
 from gradlint.frontends.recorder.sites import Place, backward_sites
 from gradlint.frontends.recorder.statements import FUNCTIONS, binds, calls, children, last, within
 
@@ -108,7 +108,7 @@ class Cutter:
     def _guarded(
         self, new: ast.Assign | ast.AnnAssign | ast.Expr | ast.Import | ast.ImportFrom, old: ast.stmt
     ) -> ast.stmt:
-        if self.caught or (isinstance(old, ast.Expr) and any(map(steps, calls(old)))):
+        if self.caught or yields(old) or (isinstance(old, ast.Expr) and any(map(steps, calls(old)))):
             return new
         handler = ast.ExceptHandler(_name("Ordinary", new), None, self._fallback(new))
         return ast.copy_location(ast.Try([new], [ast.copy_location(handler, new)], [], []), new)

@@ -32,9 +32,16 @@ def record(model: nn.Module, inputs: Any = None, *, training: bool = True) -> Re
 
 
 def _given(inputs: Any) -> Feed:
-    args, options = ((), inputs) if isinstance(inputs, dict) else (inputs if isinstance(inputs, tuple) else (inputs,), {})
+    args, options = (
+        ((), inputs) if isinstance(inputs, dict) else (inputs if isinstance(inputs, tuple) else (inputs,), {})
+    )
     lines = [line for value in args for line in describe(value)]
-    return Feed(args, options, "given", tuple(lines + [line for name, value in options.items() for line in describe(value, name)]))
+    return Feed(
+        args,
+        options,
+        "given",
+        tuple(lines + [line for name, value in options.items() for line in describe(value, name)]),
+    )
 
 
 @contextlib.contextmanager

@@ -23,7 +23,9 @@ class _Loader(importlib.machinery.SourceFileLoader):
     """Compiles rewritten source; writes no byte code."""
 
     def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> Any:  # type: ignore[override]
-        return compile(rewritten(ast.parse(data, filename=str(path))), path, "exec", dont_inherit=True, optimize=_optimize)
+        return compile(
+            rewritten(ast.parse(data, filename=str(path))), path, "exec", dont_inherit=True, optimize=_optimize
+        )
 
     def get_code(self, fullname: str) -> Any:
         path = self.get_filename(fullname)

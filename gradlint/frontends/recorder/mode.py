@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
+from gradlint.errors import GradlintError
 from gradlint.frontends.recorder import autograd, escapes, facts, gradmode
 from gradlint.frontends.recorder.frames import RawFrames, take
 from gradlint.frontends.recorder.natives import SETTER, is_housekeeping, is_silent, native_name
-from gradlint.frontends.recorder.tape import RawNode, Tape
 from gradlint.frontends.recorder.taint import NESTING, Origin, origins
+from gradlint.frontends.recorder.tape import RawNode, Tape
 from gradlint.graph import NodeKind, Passage, Reason
 
 Handler = Callable[["Recorder", str, Any, tuple[Any, ...], dict[str, Any], FrameType], Any]
@@ -24,30 +26,38 @@ _CUDA_NAMES = frozenset({"cuda", "to", "xpu"})
 
 
 @dataclass(frozen=True, slots=True)
-class CustomCall:
-    """The first application of a custom autograd function: its call number, its arguments, its place."""
+class CustomCalls:
+    """The applications of a custom autograd function: the arguments and the place of the first one, and of each the
+    nodes that it read, in the order of its tensors, with the node that it made."""
 
-    call: int
     args: tuple[Any, ...]
     frames: RawFrames
+    links: list[tuple[tuple[int, ...], int]] = field(default_factory=list)
+
+
+class TooLarge(GradlintError):
+    """The parameters take more memory than the run may use."""
 
 
 class Recorder(TorchFunctionMode):
     """Records every call on tensors while it is entered.
 
-    `owner` names the module that is running, `grad` watches the grad mode, `tape` receives nodes and edges.
+    `owner` names the module that is running, `grad` watches the grad mode, `tape` receives nodes and edges. `branch` is
+    the truth of a tensor without storage.
     """
 
-    def __init__(self, tape: Tape, owner: Callable[[], int | None], meta: bool = False) -> None:
+    def __init__(self, tape: Tape, owner: Callable[[], int | None], bytes_allowed: float = math.inf) -> None:
         super().__init__()
         self.tape = tape
         self.owner = owner
-        self.meta = meta
+        self.bytes_allowed = bytes_allowed
+        self.bytes_built = 0
+        self.branch = True
         self.grad = gradmode.GradMode()
         self.writes: dict[int, int] = {}
         self.pointers: list[int] = []
         self.depth = 0
-        self.customs: dict[type, CustomCall] = {}
+        self.customs: dict[type, CustomCalls] = {}
         self.faults: list[tuple[BaseException, tuple[Any, ...], str]] = []
 
     def __torch_function__(
@@ -78,6 +88,13 @@ class Recorder(TorchFunctionMode):
     def __exit__(self, *error: Any) -> None:
         self.depth -= 1
         super().__exit__(*error)
+
+    def weigh(self, parameter: torch.Tensor) -> None:
+        """Counts the memory of a new parameter; raises `TooLarge` when all of them take more than is allowed."""
+        if parameter.device.type != "meta":
+            self.bytes_built += parameter.numel() * parameter.element_size()
+            if self.bytes_built > self.bytes_allowed:
+                raise TooLarge("the parameters do not fit into the memory limit")
 
     def listening(self) -> bool:
         """Whether calls are being recorded here and now: the mode is entered and not inside of a recorded call."""
@@ -110,7 +127,11 @@ class Recorder(TorchFunctionMode):
         tensors = tensors_in((*args, *options.values()))
         sources = [self.node_of(tensor) for tensor in tensors]
         versions = [autograd.version(tensor) for tensor in tensors]
-        leaves = {id(t): node for t, node in zip(tensors, sources, strict=True) if autograd.history(t) is None and t.requires_grad}
+        leaves = {
+            id(t): node
+            for t, node in zip(tensors, sources, strict=True)
+            if autograd.history(t) is None and t.requires_grad
+        }
         wanted = [tensor.requires_grad for tensor in tensors]
         try:
             result = function(*args, **options)
@@ -122,8 +143,6 @@ class Recorder(TorchFunctionMode):
         if not made and not written:
             return result
         call = self.tape.call()
-        if custom is not None:
-            self.customs.setdefault(custom, CustomCall(call, args, take(frame)))
         reads = facts.Reads(
             name, tensors, sources, wanted, origins((*args, *options.values())), facts.is_constant(name, args, options)
         )
@@ -133,6 +152,8 @@ class Recorder(TorchFunctionMode):
             autograd.mark(tensor, node)
             if position >= len(made):
                 self._written(tensor, node)
+            if custom is not None:
+                self.customs.setdefault(custom, CustomCalls(args, take(frame))).links.append((tuple(sources), node))
         for tensor in written:
             if _is_leaf_update(tensor):
                 _remark(tensor)
@@ -166,9 +187,7 @@ class Recorder(TorchFunctionMode):
             )
         )
 
-    def _link(
-        self, node: int, tensor: torch.Tensor, position: int, reads: facts.Reads, leaves: dict[int, int]
-    ) -> None:
+    def _link(self, node: int, tensor: torch.Tensor, position: int, reads: facts.Reads, leaves: dict[int, int]) -> None:
         """Draws the edges from everything that a call read to one value that it made."""
         reached = autograd.arrivals(tensor, leaves) if tensor.requires_grad else set()
         for source, passage, reason in facts.passages(reads, tensor, position, reached):

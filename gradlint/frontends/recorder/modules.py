@@ -34,7 +34,7 @@ class Modules:
     stack: list[nn.Module] = field(default_factory=list)
     built: dict[int, Built] = field(default_factory=dict)
     started: dict[int, nn.Module] = field(default_factory=dict)
-    first_call: Callable[[nn.Module], None] = lambda module: None
+    first_call: Callable[[nn.Module, Any], None] = lambda module, inputs: None
     returned: Callable[[nn.Module, Any], None] = lambda module, output: None
 
     def owner(self) -> int | None:
@@ -114,7 +114,7 @@ def watched(modules: Modules) -> Iterator[None]:
 def _enter(modules: Modules, module: nn.Module, inputs: Any) -> None:
     if not modules.stack and id(module) not in modules.started:
         modules.started[id(module)] = module
-        modules.first_call(module)
+        modules.first_call(module, inputs)
     modules.stack.append(module)
 
 

@@ -54,7 +54,12 @@ class GradientMonitor:
                     self._measure(parameter)
 
     def _measure(self, parameter: torch.Tensor) -> None:
-        if id(parameter) not in self.rms and parameter.grad is not None and not parameter.grad.is_sparse and not parameter.is_meta:
+        if (
+            id(parameter) not in self.rms
+            and parameter.grad is not None
+            and not parameter.grad.is_sparse
+            and not parameter.is_meta
+        ):
             self.rms[id(parameter)] = float(parameter.grad.detach().double().square().mean().sqrt())
 
     def forward_failed(self, error: BaseException) -> None:

@@ -42,7 +42,9 @@ _BOOLS = re.compile(
     r"^(use|with|is|has|do|return|enable|learn|share|tie|add|no|apply|freeze|should)_|bias$|bidirectional|residual|pretrained|norm_first|"
     r"batch_first|causal|affine|verbose|bilinear|flatten|^bn$|^bidir|^debug|gated$|training|normalize$|^res$|^skip$|tied"
 )
-_LISTS = re.compile(r"(sizes|dims|widths|hiddens|hidden_layers|channel_list|architecture|depths|kernels|dilations|strides|mults|ratios|fanouts|cardinalities|_list|shapes?)$")
+_LISTS = re.compile(
+    r"(sizes|dims|widths|hiddens|hidden_layers|channel_list|architecture|depths|kernels|dilations|strides|mults|ratios|fanouts|cardinalities|_list|shapes?)$"
+)
 CONFIG = re.compile(r"(^|_)(cfg|config|configs|conf|args|opt|opts|options|hparams?|params|hp|settings|hyper\w*|spec)$")
 DEVICE = re.compile(r"device")
 _DTYPE = re.compile(r"dtype")

@@ -147,14 +147,15 @@ def wants(statement: ast.stmt, trail: Trail, scope: Scope, need: Need) -> bool:
         return _keeps_jump(statement, trail, scope)
     if isinstance(statement, (*DECLARATIONS, *DEFINITIONS)):
         return isinstance(statement, DECLARATIONS) or statement.name in need.names
-    if scope.trains(statement) or _yields(statement) or any(steps(call) for call in calls(statement)):
+    if scope.trains(statement) or yields(statement) or any(steps(call) for call in calls(statement)):
         return True
     if isinstance(statement, ast.Expr):
         return _changes_related(statement.value, scope, need)
     return bool(binds(statement) & need.names or changes(statement) & (need.related | {"os"}))
 
 
-def _yields(statement: ast.stmt) -> bool:
+def yields(statement: ast.stmt) -> bool:
+    """Whether a statement hands control to another routine and may be left there."""
     return any(isinstance(node, (ast.Yield, ast.YieldFrom, ast.Await)) for node in within(statement))
 
 

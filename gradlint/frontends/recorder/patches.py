@@ -34,7 +34,16 @@ _ARRAY_MAKERS = (
 def installed(recorder: Recorder) -> Iterator[None]:
     """All patches, taken back at the end."""
     with contextlib.ExitStack() as stack:
-        for patch in (_outside, _functions, _parameters, _inference, _initialisers, _mathematics, _arrays, _accelerators):
+        for patch in (
+            _outside,
+            _functions,
+            _parameters,
+            _inference,
+            _initialisers,
+            _mathematics,
+            _arrays,
+            _accelerators,
+        ):
             stack.enter_context(patch(recorder))
         yield
 
@@ -87,7 +96,9 @@ def _functions(recorder: Recorder) -> Iterator[None]:
         if not recorder.listening():
             return original(cls, *args, **options)
         with torch._C.DisableTorchFunction():
-            return recorder.record(functools.partial(original, cls), "Function:" + cls.__name__, args, options, caller(), custom=cls)
+            return recorder.record(
+                functools.partial(original, cls), "Function:" + cls.__name__, args, options, caller(), custom=cls
+            )
 
     with replaced(torch.autograd.Function, "apply", classmethod(apply)):
         yield
@@ -100,6 +111,7 @@ def _parameters(recorder: Recorder) -> Iterator[None]:
 
     def new(cls: Any, data: Any = None, requires_grad: bool = True) -> Any:
         made = original(cls, data, requires_grad)
+        recorder.weigh(made)
         made.__dict__[escapes.MADE] = take(caller())
         if isinstance(data, torch.Tensor):
             made.__dict__[INITIALISED] = data.__dict__.get(INITIALISED, ())
@@ -164,7 +176,22 @@ def _mathematics(recorder: Recorder) -> Iterator[None]:
         return functools.wraps(original)(compute)
 
     with contextlib.ExitStack() as stack:
-        for name in ("exp", "log", "log2", "log10", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "tanh", "pow", "floor", "ceil"):
+        for name in (
+            "exp",
+            "log",
+            "log2",
+            "log10",
+            "log1p",
+            "expm1",
+            "sqrt",
+            "sin",
+            "cos",
+            "tan",
+            "tanh",
+            "pow",
+            "floor",
+            "ceil",
+        ):
             stack.enter_context(replaced(math, name, patched(getattr(math, name))))
         yield
 

@@ -8,22 +8,14 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dis
-import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-BATCH = 2
-"""Batch size of inferred inputs: the smallest that batch norm accepts in train mode."""
-LENGTH = 8
-"""Size of an axis of which nothing is known."""
-
-Shape = tuple[int, ...]
-Back = Callable[[Shape], list[Shape]]
-
+from gradlint.frontends.recorder.reshapes import BATCH, Back, Shape, inverse, unindexed
 
 _DEVICE: contextvars.ContextVar[torch.device] = contextvars.ContextVar("probe_device", default=torch.device("cpu"))  # noqa: B039
 
@@ -89,7 +81,7 @@ class Probe(torch.Tensor):
         return Demand(self.__dict__["path"], kind, detail, self)
 
     @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG003
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return answer(func, args, kwargs or {})
 
     def __getattr__(self, name: str) -> Any:
@@ -168,16 +160,10 @@ def _count(instruction: dis.Instruction) -> int | None:
 
 
 _SAME = frozenset(
-    "float double half bfloat16 to contiguous clone detach type cuda cpu relu relu_ gelu silu elu leaky_relu tanh sigmoid exp "
-    "log log1p log2 log10 sqrt abs neg sin cos dropout feature_dropout alpha_dropout softmax log_softmax clamp clamp_min "
-    "clamp_max clip nan_to_num type_as requires_grad_ square rsqrt sign erf softplus normalize cumsum flip roll pow "
-    "bitwise_not logical_not __invert__ bool isnan isfinite expm1 sinh hardtanh mish selu tanh_ sigmoid_ round floor ceil "
-    "detach_ masked_fill __rpow__ reciprocal __rtruediv__ __rsub__ prelu".split()
+    ["float", "double", "half", "bfloat16", "to", "contiguous", "clone", "detach", "type", "cuda", "cpu", "relu", "relu_", "gelu", "silu", "elu", "leaky_relu", "tanh", "sigmoid", "exp", "log", "log1p", "log2", "log10", "sqrt", "abs", "neg", "sin", "cos", "dropout", "feature_dropout", "alpha_dropout", "softmax", "log_softmax", "clamp", "clamp_min", "clamp_max", "clip", "nan_to_num", "type_as", "requires_grad_", "square", "rsqrt", "sign", "erf", "softplus", "normalize", "cumsum", "flip", "roll", "pow", "bitwise_not", "logical_not", "__invert__", "bool", "isnan", "isfinite", "expm1", "sinh", "hardtanh", "mish", "selu", "tanh_", "sigmoid_", "round", "floor", "ceil", "detach_", "masked_fill", "__rpow__", "reciprocal", "__rtruediv__", "__rsub__", "prelu"]
 )
 _BINARY = frozenset(
-    "add sub mul div true_divide __add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __pow__ eq ne lt "
-    "gt le ge __eq__ __ne__ __lt__ __gt__ __le__ __ge__ rsub multiply subtract add_ sub_ mul_ div_ floor_divide remainder "
-    "__floordiv__ __mod__ fmod maximum minimum where".split()
+    ["add", "sub", "mul", "div", "true_divide", "__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__", "__rtruediv__", "__pow__", "eq", "ne", "lt", "gt", "le", "ge", "__eq__", "__ne__", "__lt__", "__gt__", "__le__", "__ge__", "rsub", "multiply", "subtract", "add_", "sub_", "mul_", "div_", "floor_divide", "remainder", "__floordiv__", "__mod__", "fmod", "maximum", "minimum", "where"]
 )
 _WHOLE = frozenset({"long", "int", "short"})
 _FACTS = {"is_cuda": False, "requires_grad": False, "is_sparse": False, "grad": None}
@@ -189,7 +175,6 @@ _QUESTIONS = {
     "is_mkldnn": False,
     "is_quantized": False,
 }
-_REDUCTIONS = frozenset({"mean", "sum", "amax", "amin", "std", "var", "norm", "argmax", "prod", "logsumexp"})
 
 
 def answer(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -213,9 +198,11 @@ def answer(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if name in _QUESTIONS:
         return _QUESTIONS[name]
     others = [one for one in flat((args, kwargs)) if isinstance(one, torch.Tensor) and one is not probe]
-    if (name in _SAME and args[0] is probe) or (name in _BINARY and all(one.dim() == 0 for one in others if not isinstance(one, Probe))):
+    if (name in _SAME and args[0] is probe) or (
+        name in _BINARY and all(one.dim() == 0 for one in others if not isinstance(one, Probe))
+    ):
         return probe.then(lambda shape: [shape])
-    if name in ("cat", "concat", "concatenate") and not others:
+    if name in ("cat", "concat", "concatenate") and all(isinstance(one, Probe) for one in others):
         return _joined(probe, args, kwargs)
     derived = _reshaped(name, probe, args, kwargs) if args and args[0] is probe else None
     if derived is not None:
@@ -274,33 +261,8 @@ def _reshaped(name: str, probe: Probe, args: tuple[Any, ...], kwargs: dict[str, 
     if name in _WHOLE:
         return probe.then(lambda shape: [shape])
     numbers = [one for one in flat((args[1:], kwargs)) if isinstance(one, (int, ProbeShape))]
-    back = _back(name, numbers)
+    back = inverse(name, numbers)
     return probe.then(back) if back else None
-
-
-def _back(name: str, numbers: list[Any]) -> Back | None:
-    match name, numbers:
-        case "unsqueeze", [axis]:
-            return lambda shape: _without(shape, axis)
-        case "squeeze", [axis]:
-            return lambda shape: [_with(shape, axis, 1)]
-        case "squeeze", []:
-            return lambda shape: [(*shape, 1), shape]
-        case ("transpose" | "swapaxes"), [first, second]:
-            return lambda shape: _swapped(shape, first, second)
-        case "permute", [*axes] if axes:
-            return lambda shape: _permuted(shape, axes)
-        case "flatten", [] | [1] | [1, -1]:
-            return unflattened
-        case ("view" | "reshape"), [first, -1] if first in (BATCH, -1):
-            return unflattened
-        case ("view" | "reshape"), [-1, int(size)]:
-            return lambda shape: unflattened((BATCH, size)) if shape[-1] == size else []
-        case ("view" | "reshape"), [first, *rest] if all(isinstance(size, int) and size > 0 for size in rest):
-            return lambda shape: unflattened((BATCH, math.prod(rest)))
-        case _ if name in _REDUCTIONS and numbers:
-            return lambda shape: [_with(shape, numbers[0], LENGTH)]
-    return None
 
 
 def _indexed(probe: Probe, index: Any) -> Probe:
@@ -311,70 +273,6 @@ def _indexed(probe: Probe, index: Any) -> Probe:
         raise probe.demand("function", Call("__getitem__", (probe, index), {}))
     if index == (0,) or index == (1,) or index == (-1,):
         raise probe.demand("item", index[0])
-    return probe.then(lambda shape: _unindexed(shape, index))
+    return probe.then(lambda shape: unindexed(shape, index))
 
 
-def _unindexed(shape: Shape, index: tuple[Any, ...]) -> list[Shape]:
-    """The shapes that `[index]` turns into `shape`: None takes an axis of one away, an integer adds an axis."""
-    rest, origin = list(shape), []
-    for position, one in enumerate(index):
-        if one is Ellipsis:
-            after = sum(later is None or isinstance(later, slice) for later in index[position + 1 :])
-            keep = max(0, len(rest) - after)
-            origin += rest[:keep]
-            rest = rest[keep:]
-        elif one is None:
-            if not rest or rest.pop(0) != 1:
-                return []
-        elif isinstance(one, int):
-            origin.append(max(LENGTH, one + 1))
-        elif rest:
-            size = rest.pop(0)
-            origin.append(max(size, one.stop or 0) if isinstance(one, slice) and isinstance(one.stop, int) else size)
-        else:
-            return []
-    return [(*origin, *rest)]
-
-
-def _without(shape: Shape, axis: int) -> list[Shape]:
-    if not -len(shape) <= axis < len(shape):
-        return []
-    axis %= len(shape)
-    return [shape[:axis] + shape[axis + 1 :]] if shape[axis] == 1 else []
-
-
-def _with(shape: Shape, axis: int, size: int) -> Shape:
-    axis = axis % (len(shape) + 1)
-    return (*shape[:axis], size, *shape[axis:])
-
-
-def _swapped(shape: Shape, first: int, second: int) -> list[Shape]:
-    if not all(-len(shape) <= axis < len(shape) for axis in (first, second)):
-        return []
-    sizes = list(shape)
-    sizes[first], sizes[second] = sizes[second], sizes[first]
-    return [tuple(sizes)]
-
-
-def _permuted(shape: Shape, axes: list[int]) -> list[Shape]:
-    if len(axes) != len(shape):
-        return []
-    origin = [0] * len(shape)
-    for size, axis in zip(shape, axes, strict=True):
-        origin[axis % len(shape)] = size
-    return [tuple(origin)]
-
-
-def unflattened(shape: Shape) -> list[Shape]:
-    """The shapes of images, sequences and vectors that flatten to the matrix `shape`."""
-    if len(shape) != 2:  # noqa: PLR2004 - a matrix
-        return [shape]
-    batch, size = shape
-    found: list[Shape] = []
-    for channels in (1, 3):
-        side = math.isqrt(size // channels)
-        if side > 1 and channels * side * side == size:
-            found.append((batch, channels, side, side))
-    side = math.isqrt(size)
-    square: list[Shape] = [(batch, side, side)] if side > 1 and side * side == size else []
-    return [*found, (batch, size), *square]

@@ -6,13 +6,16 @@ import ast
 import functools
 import inspect
 import pathlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
 
 from gradlint.frontends.recorder.frames import is_library
 
-UPDATERS = frozenset({"copy_", "lerp_", "mul_", "add_", "load_state_dict", "data", "_foreach_lerp_", "_foreach_mul_", "sub_"})
+UPDATERS = frozenset(
+    {"copy_", "lerp_", "mul_", "add_", "load_state_dict", "data", "_foreach_lerp_", "_foreach_mul_", "sub_"}
+)
 """Attributes by which a function moves parameters by hand, as a momentum update does."""
 
 CONSTRUCTORS = frozenset({"__init__", "reset_parameters", "_reset_parameters", "_init_weights", "init_weights"})
@@ -20,18 +23,33 @@ CONSTRUCTORS = frozenset({"__init__", "reset_parameters", "_reset_parameters", "
 Function = tuple[str, int]
 """A function by its file and first line, its decorators included."""
 
+ANY = ""
+"""Stands for the class of a read that does not go through `self`."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """A function that reads an attribute; `owner` is the class whose `self` it reads, `ANY` for any object."""
+
+    function: Function
+    owner: str
+    indexed: bool
+    moving: bool
+
 
 @dataclass(frozen=True)
 class Reads:
-    """How a file uses attributes outside of constructors: the functions that read each name, the names that are only
-    ever indexed by constants, and those in functions that move parameters by hand."""
+    """The reads of a file outside of constructors, by the attribute's name."""
 
-    functions: dict[str, frozenset[Function]]
-    indexed: frozenset[str]
-    moved: frozenset[str]
+    by_name: dict[str, frozenset[Read]]
+
+    def of(self, attribute: str, owner: type) -> frozenset[Read]:
+        """The reads of an attribute that may mean an object of class `owner`."""
+        names = {ANY, *(cls.__name__ for cls in owner.__mro__)}
+        return frozenset(read for read in self.by_name.get(attribute, frozenset()) if read.owner in names)
 
 
-NOTHING = Reads({}, frozenset(), frozenset())
+NOTHING = Reads({})
 
 
 def of_class(cls: type) -> Reads:
@@ -55,34 +73,41 @@ def of_file(path: str) -> Reads:
         tree = ast.parse(pathlib.Path(path).read_text(encoding="utf-8", errors="replace"))
     except (OSError, SyntaxError, ValueError):
         return NOTHING
-    functions: dict[str, set[Function]] = {}
-    whole: set[str] = set()
-    moved: set[str] = set()
-    for function in _functions(tree):
+    found: dict[str, set[Read]] = {}
+    for function, owner in _functions(tree):
         names = _loaded(function)
-        for name in names:
-            functions.setdefault(name, set()).add((path, _first_line(function)))
-        whole |= names - _constant_items(function)
-        if names & UPDATERS:
-            moved |= names
-    frozen = {name: frozenset(places) for name, places in functions.items()}
-    return Reads(frozen, frozenset(frozen.keys() - whole), frozenset(moved))
+        indexed, moving = _constant_items(function), bool(set(names) & UPDATERS)
+        for name, through_self in names.items():
+            read = Read((path, _first_line(function)), owner if through_self else ANY, name in indexed, moving)
+            found.setdefault(name, set()).add(read)
+    return Reads({name: frozenset(reads) for name, reads in found.items()})
 
 
-def _functions(tree: ast.Module) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    nodes = (node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
-    return [node for node in nodes if node.name not in CONSTRUCTORS]
+def _functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, str]]:
+    """Functions other than constructors, each with the class around it."""
+    queue: list[tuple[ast.AST, str]] = [(tree, ANY)]
+    while queue:
+        node, owner = queue.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name not in CONSTRUCTORS:
+            yield node, owner
+        inner = node.name if isinstance(node, ast.ClassDef) else owner
+        queue.extend((child, inner) for child in ast.iter_child_nodes(node))
 
 
 def _first_line(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)])
 
 
-def _loaded(function: ast.AST) -> set[str]:
-    names = {n.attr for n in ast.walk(function) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)}
-    calls = (n for n in ast.walk(function) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name))
-    texts = (n.args[1].value for n in calls if _is_getattr(n) and isinstance(n.args[1], ast.Constant))
-    return names | {text for text in texts if isinstance(text, str)}
+def _loaded(function: ast.AST) -> dict[str, bool]:
+    """The attributes that a function reads, and whether it reads them off `self` only."""
+    names: dict[str, bool] = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            own = isinstance(node.value, ast.Name) and node.value.id == "self"
+            names[node.attr] = own and names.get(node.attr, True)
+        elif isinstance(node, ast.Call) and _is_getattr(node) and isinstance(node.args[1], ast.Constant):
+            names[str(node.args[1].value)] = False
+    return names
 
 
 def _is_getattr(call: ast.Call) -> bool:
@@ -108,26 +133,33 @@ def is_read(root: nn.Module, part: str) -> bool:
     A container that is only indexed by constants does not count as read.
     """
     owner, attribute = holder(root, part)
-    reads = of_class(type(owner))
-    return attribute in reads.functions and not (part.rpartition(".")[2].isdigit() and attribute in reads.indexed)
+    item = part.rpartition(".")[2].isdigit()
+    return any(not (item and read.indexed) for read in _reads(owner, attribute))
 
 
-def is_read_elsewhere(root: nn.Module, name: str, executed: frozenset[Function] | set[Function]) -> bool:
+def is_read_elsewhere(root: nn.Module, name: str, executed: set[Function]) -> bool:
     """Whether a function of the user's own that did not run reads a parameter, or a module around it."""
-    parts = name.split(".")
-    for depth in range(1, len(parts) + 1):
-        owner, attribute = holder(root, ".".join(parts[:depth]))
+    for owner, attribute in _holders(root, name):
         path = _path(type(owner))
-        if path is not None and not is_library(path) and of_file(path).functions.get(attribute, frozenset()) - executed:
+        if path is None or is_library(path):
+            continue
+        if any(read.function not in executed for read in _reads(owner, attribute)):
             return True
     return False
 
 
 def is_moved(root: nn.Module, name: str) -> bool:
     """Whether some function of the file moves a parameter, or a module around it, by hand (a momentum network)."""
+    return any(read.moving for owner, attribute in _holders(root, name) for read in _reads(owner, attribute))
+
+
+def _reads(owner: nn.Module, attribute: str) -> frozenset[Read]:
+    return of_class(type(owner)).of(attribute, type(owner))
+
+
+def _holders(root: nn.Module, name: str) -> list[tuple[nn.Module, str]]:
     parts = name.split(".")
-    places = (holder(root, ".".join(parts[: depth + 1])) for depth in range(len(parts)))
-    return any(attribute in of_class(type(owner)).moved for owner, attribute in places)
+    return [holder(root, ".".join(parts[:depth])) for depth in range(1, len(parts) + 1)]
 
 
 def holder(root: nn.Module, name: str) -> tuple[nn.Module, str]:

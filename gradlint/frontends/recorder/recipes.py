@@ -129,7 +129,7 @@ def _tensor(recipe: TensorRecipe, device: torch.device) -> torch.Tensor:
     if dtype.is_floating_point or dtype.is_complex:
         return _floating(recipe, dtype, device)
     if dtype is torch.bool:
-        return torch.rand(recipe.shape, device=device) < 0.5  # noqa: PLR2004 - a fair coin
+        return torch.rand(recipe.shape, device=device) < 0.5
     high = DEFAULT_HIGH if recipe.high is None else int(recipe.high)
     return torch.randint(int(recipe.low), max(int(recipe.low) + 1, high), recipe.shape, dtype=dtype, device=device)
 
@@ -181,7 +181,11 @@ def describe(value: Any, name: str = "") -> tuple[str, ...]:
     if isinstance(value, torch.Tensor):
         return (f"{label}{str(value.dtype).removeprefix('torch.')}{list(value.shape)}",)
     if isinstance(value, dict):
-        return tuple(line for key, item in value.items() for line in describe(item, f"{name}.{key}" if name else str(key)))
+        return tuple(
+            line for key, item in value.items() for line in describe(item, f"{name}.{key}" if name else str(key))
+        )
     if isinstance(value, (list, tuple)):
-        return tuple(line for index, item in enumerate(value) for line in describe(item, f"{name}[{index}]" if name else ""))
+        return tuple(
+            line for index, item in enumerate(value) for line in describe(item, f"{name}[{index}]" if name else "")
+        )
     return (f"{label}{value if isinstance(value, (int, float, str, bool, type(None))) else type(value).__name__}",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -12,15 +13,8 @@ import torch
 from torch import nn
 
 from gradlint.frontends.recorder.asserted import disagreements
-from gradlint.frontends.recorder.demands import (
-    EDGE_NAMES,
-    MASK_NAMES,
-    TOKEN_NAMES,
-    index_bound,
-    index_shapes,
-    layer_recipes,
-)
-from gradlint.frontends.recorder.probe import BATCH, LENGTH, Shape
+from gradlint.frontends.recorder.demands import index_bound, index_shapes, layer_recipes
+from gradlint.frontends.recorder.hints import EDGE_NAMES, MASK_NAMES, TOKEN_NAMES
 from gradlint.frontends.recorder.recipes import (
     GroupRecipe,
     Path,
@@ -30,11 +24,43 @@ from gradlint.frontends.recorder.recipes import (
     ValueRecipe,
     leaves,
 )
+from gradlint.frontends.recorder.reshapes import BATCH, LENGTH, Shape
 from gradlint.frontends.recorder.trial import Failure
 
 Change = tuple[Path, Recipe]
-SIDES = (7, 8, 14, 16, 20, 24, 28, 32, 40, 48, 50, 56, 64, 72, 80, 84, 96, 100, 112, 128, 160, 192, 224, 227, 256, 299, 320, 512)
+SIDES = (
+    7,
+    8,
+    14,
+    16,
+    20,
+    24,
+    28,
+    32,
+    40,
+    48,
+    50,
+    56,
+    64,
+    72,
+    80,
+    84,
+    96,
+    100,
+    112,
+    128,
+    160,
+    192,
+    224,
+    227,
+    256,
+    299,
+    320,
+    512,
+)
 """Image sides in common use."""
+MAX_OF_A_KIND = 6
+"""Changes of one kind before the next kind has its turn."""
 NEAR_SIDES = 4
 """Sides tried next to the estimate of the one that makes a flattened size fit."""
 MAX_SIDE = 512
@@ -47,16 +73,29 @@ def changes(failure: Failure, plan: Recipe, *, sequential: bool, sizes: tuple[in
     """Single replacements in `plan` that may mend the failure, likeliest first; `sizes` are those the model was written for."""
     tensors = [(path, leaf) for path, leaf in leaves(plan) if isinstance(leaf, TensorRecipe)]
     text = f"{type(failure.error).__name__}: {failure.error}"
-    yield from _dtypes(text, failure, tensors)
-    yield from _shapes_told(text, tensors)
-    yield from _layers(failure, tensors, sequential)
-    yield from _compared(failure.error, tensors)
-    yield from _sizes(text, failure, tensors)
-    yield from _ranks(text, tensors)
-    yield from _extents(text, tensors)
-    yield from _structures(text, tensors)
-    yield from ((path, _resized(leaf, axis, size)) for size in sizes for path, leaf, axis in _axes(tensors) if leaf.shape[axis] != size)
-    yield from _neighbours(tensors)
+    groups = [
+        _dtypes(text, failure, tensors),
+        _shapes_told(text, tensors),
+        _layers(failure, tensors, sequential),
+        _compared(failure.error, tensors),
+        _sizes(text, failure, tensors),
+        _known_sizes(sizes, tensors),
+        _ranks(text, tensors),
+        _extents(text, tensors),
+        _structures(text, tensors),
+        _neighbours(tensors),
+    ]
+    heads = [list(itertools.islice(group, MAX_OF_A_KIND)) for group in groups]
+    yield from itertools.chain.from_iterable(heads)
+    yield from itertools.chain.from_iterable(groups)
+
+
+def _known_sizes(sizes: tuple[int, ...], tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """An axis as long as a size that the model was written for."""
+    for size in sizes:
+        for path, leaf, axis in _axes(tensors):
+            if leaf.shape[axis] != size:
+                yield path, _resized(leaf, axis, size)
 
 
 def _shapes_told(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
@@ -91,7 +130,11 @@ def _dtypes(text: str, failure: Failure, tensors: list[tuple[Path, TensorRecipe]
         high = int(bound[1]) if bound[1] else 1
         yield from ((path, dataclasses.replace(leaf, high=high)) for path, leaf in tensors if not leaf.floating)
     if "boolean mask" in text or ("mask" in text and "bool" in text):
-        yield from ((path, TensorRecipe(leaf.shape, "bool", fill="ones")) for path, leaf in tensors if MASK_NAMES.search(_name(path)))
+        yield from (
+            (path, TensorRecipe(leaf.shape, "bool", fill="ones"))
+            for path, leaf in tensors
+            if MASK_NAMES.search(_name(path))
+        )
         yield from ((path, TensorRecipe(leaf.shape, "bool", fill="ones")) for path, leaf in tensors)
     if _LONG.search(text):
         named = sorted(tensors, key=lambda one: not TOKEN_NAMES.search(_name(one[0])))
@@ -174,7 +217,7 @@ def _axes(tensors: list[tuple[Path, TensorRecipe]]) -> list[tuple[Path, TensorRe
 
 def _is_side(leaf: TensorRecipe, axis: int) -> bool:
     """Whether the axis is a side of an image."""
-    return len(leaf.shape) == 4 and axis > 1  # noqa: PLR2004 - batch, channels, height, width
+    return len(leaf.shape) == 4 and axis > 1
 
 
 def _resized(leaf: TensorRecipe, axis: int, size: int) -> TensorRecipe:
@@ -235,7 +278,9 @@ def _sizes(text: str, failure: Failure, tensors: list[tuple[Path, TensorRecipe]]
             yield from _scaled(second, first, tensors)
     if found := re.search(r"shape '\[(.*?)\]' is invalid for input of size (\d+)", text):
         yield from _viewed([int(one) for one in found[1].split(",")], int(found[2]), tensors)
-    if isinstance(failure.error, AssertionError):
+    if found := re.search(r"sum exactly to (\d+).*split_sizes=\[([\d, ]+)\]", text):
+        yield from _exchange(int(found[1]), sum(int(one) for one in found[2].split(",")), tensors)
+    if isinstance(failure.error, AssertionError) or re.search(r"[Ii]mage|height|width|size", text):
         yield from _named_sizes(text, tensors)
 
 
@@ -247,12 +292,12 @@ def _viewed(sizes: list[int], elements: int, tensors: list[tuple[Path, TensorRec
     for path, leaf in tensors:
         per_sample = fixed // BATCH if sizes and sizes[0] in (BATCH, -1) else fixed
         yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-1], sizes[-1] if sizes[-1] > 0 else LENGTH))
-        if per_sample > 0 and len(leaf.shape) == 2:  # noqa: PLR2004 - a matrix
+        if per_sample > 0 and len(leaf.shape) == 2:
             yield path, dataclasses.replace(leaf, shape=(leaf.shape[0], per_sample))
 
 
 def _named_sizes(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
-    """An assertion of the user names the size that it wants."""
+    """An assertion, or a complaint about the size of an image, names the size that it wants."""
     numbers = [int(one) for one in _NUMBER.findall(text) if 1 < int(one) <= MAX_SIDE]
     for path, leaf in tensors:
         for number in dict.fromkeys(numbers):
@@ -263,11 +308,14 @@ def _named_sizes(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterato
 
 def _ranks(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
     """Too few or too many axes."""
-    wanted = [int(one) for one in re.findall(r"(\d)-?D|(?<=expected )(\d)(?=[,)])|(\d)[- ]dim", text) for one in one if one]
+    wanted = [
+        int(one) for one in re.findall(r"(\d)-?D|(?<=expected )(\d)(?=[,)])|(\d)[- ]dim", text) for one in one if one
+    ]
     fewer = re.search(r"too many values to unpack|at most|too many dim", text)
     more = re.search(
         r"not enough values|too many indices|Dimension out of range|unbatched|at least|index out of range|exceed|"
-        r"dimension specified as", text
+        r"dimension specified as",
+        text,
     )
     for path, leaf in tensors:
         ranks = [one for one in wanted if one != len(leaf.shape)] + ([len(leaf.shape) + 1] if more else [])
@@ -284,8 +332,8 @@ def reranked(shape: Shape, rank: int) -> list[Shape]:
         return list(dict.fromkeys([(*shape[:1], *shape[len(shape) - rank + 1 :]), shape[:rank]]))
     grown: list[Shape] = []
     while len(shape) + len(grown) < rank and not grown:
-        grown = [(*shape[:1], LENGTH, *shape[1:]), (*shape, shape[-1] if len(shape) > 2 else LENGTH)]  # noqa: PLR2004
-        grown += [(*shape[:1], 3, 32, 32)] if rank == 4 else []  # noqa: PLR2004 - images
+        grown = [(*shape[:1], LENGTH, *shape[1:]), (*shape, shape[-1] if len(shape) > 2 else LENGTH)]
+        grown += [(*shape[:1], 3, 32, 32)] if rank == 4 else []
     if len(grown[0]) < rank:
         return [longer for one in grown[:2] for longer in reranked(one, rank)]
     return [one for one in grown if len(one) == rank]
@@ -293,21 +341,29 @@ def reranked(shape: Shape, rank: int) -> list[Shape]:
 
 def _extents(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
     """Spatial axes that are too small for the kernels and strides, or a batch too small for batch norm."""
-    if re.search(r"too small|[Kk]ernel size|Expected more than 1|more than 1 spatial|[Pp]adding size|non-zero|negative dim|empty|divisible", text):
+    if re.search(
+        r"too small|[Kk]ernel size|Expected more than 1|more than 1 spatial|[Pp]adding size|non-zero|negative dim|empty|divisible",
+        text,
+    ):
         for path, leaf in tensors:
             axes = _spatial_axes(leaf.shape)
             if axes and leaf.shape[-1] < MAX_SIDE:
                 yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(leaf.shape[-1] * 2,) * axes))
                 yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(LENGTH * 8,) * axes))
-            elif len(leaf.shape) == 3:  # noqa: PLR2004 - a sequence
+            elif len(leaf.shape) == 3:
                 yield path, _resized(leaf, 1, leaf.shape[1] * 4)
     if "Expected more than 1" in text or "batch" in text.lower():
-        yield from ((path, _resized(leaf, 0, 2 * BATCH)) for path, leaf in tensors if leaf.shape and leaf.shape[0] <= BATCH)
+        yield from (
+            (path, _resized(leaf, 0, 2 * BATCH)) for path, leaf in tensors if leaf.shape and leaf.shape[0] <= BATCH
+        )
 
 
 def _structures(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
     """The input is no tensor: a number, an object, a list."""
-    if re.search(r"only integer tensors|cannot be interpreted as an integer|single element|must be (an? )?int|can't be used as", text):
+    if re.search(
+        r"only integer tensors|cannot be interpreted as an integer|single element|must be (an? )?int|can't be used as",
+        text,
+    ):
         yield from ((path, ValueRecipe(value)) for path, _ in reversed(tensors) for value in (2, 1))
     if found := re.search(r"'(?:Tensor|int|float|bool|NoneType|Identity)' object has no attribute '(\w+)'", text):
         yield from ((path, GroupRecipe("object", ((found[1], ProbeRecipe()),))) for path, _ in tensors)
@@ -321,7 +377,7 @@ def _neighbours(tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
     """Blind changes when the text told nothing: other ranks, other order of axes, equal sizes."""
     for path, leaf in tensors:
         shape = leaf.shape
-        if len(shape) > 2:  # noqa: PLR2004 - more than a matrix
+        if len(shape) > 2:
             yield path, dataclasses.replace(leaf, shape=(*shape[:-2], shape[-1], shape[-2]))
         if len(shape) > 1:
             yield path, dataclasses.replace(leaf, shape=(shape[1], shape[0], *shape[2:]))

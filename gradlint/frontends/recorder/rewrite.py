@@ -24,7 +24,13 @@ CONSTRUCTORS = frozenset(
 class _Router(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
         self.generic_visit(node)
-        name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        name = (
+            node.func.id
+            if isinstance(node.func, ast.Name)
+            else node.func.attr
+            if isinstance(node.func, ast.Attribute)
+            else ""
+        )
         conversion = isinstance(node.func, ast.Name) and name in CONVERSIONS and len(node.args) == 1
         if not (conversion or name in CONSTRUCTORS):
             return node

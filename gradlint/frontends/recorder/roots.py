@@ -17,7 +17,9 @@ from gradlint.frontends.recorder.scopes import Function, is_main_guard
 
 _FACTORY_NAME = re.compile(r"_?(build|make|create|get|init|load|new|setup|construct)(_|$)|.*_?(model|net|network)$")
 _CRITERION_NAME = re.compile(r".*(Loss|Criterion|Metric|Objective|Penalty)(V?\d+)?$")
-_TENSOR_FACTORIES = frozenset({"Parameter", "randn", "rand", "zeros", "ones", "empty", "tensor", "full", "eye", "register_parameter"})
+_TENSOR_FACTORIES = frozenset(
+    {"Parameter", "randn", "rand", "zeros", "ones", "empty", "tensor", "full", "eye", "register_parameter"}
+)
 MAX_FACTORIES = 2
 """Factories of one class that are taken when the file uses none of them (resnet18, resnet34, ...)."""
 
@@ -96,7 +98,9 @@ def _factories(tree: ast.Module, module: types.ModuleType, classes: set[str]) ->
     }
     found: dict[str, Function] = {}
     for _ in range(3):  # factories of factories of factories
-        found |= {n: f for n, f in functions.items() if n not in found and _makes_model(f, module, classes | set(found))}
+        found |= {
+            n: f for n, f in functions.items() if n not in found and _makes_model(f, module, classes | set(found))
+        }
     return found
 
 
@@ -147,9 +151,7 @@ def _static_value(node: ast.expr, module: types.ModuleType) -> Any:
     return None
 
 
-def _uses(
-    tree: ast.Module, names: set[str], classes: dict[str, ast.ClassDef], factories: dict[str, Function]
-) -> _Uses:
+def _uses(tree: ast.Module, names: set[str], classes: dict[str, ast.ClassDef], factories: dict[str, Function]) -> _Uses:
     bases: set[str] = set()
     parts: set[str] = set()
     trained: set[str] = set()
@@ -169,7 +171,10 @@ def _uses(
 
 def _loaded(nodes: list[Any]) -> set[str]:
     return {
-        one.id for node in nodes for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)
+        one.id
+        for node in nodes
+        for one in ast.walk(node)
+        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)
     }
 
 
@@ -221,7 +226,9 @@ def _worth_a_call(name: str, function: Function) -> bool:
 def _is_criterion(node: ast.ClassDef, classes: dict[str, ast.ClassDef], module: types.ModuleType) -> bool:
     """Whether nothing in the class, or in its bases of the file, makes a layer or a tensor that could be trained."""
     own = {base.id for base in node.bases if isinstance(base, ast.Name)} & set(classes)
-    foreign = [value for base in node.bases if is_model_class(value := _static_value(base, module)) and _name(base) not in own]
+    foreign = [
+        value for base in node.bases if is_model_class(value := _static_value(base, module)) and _name(base) not in own
+    ]
     if any(value is not nn.Module and _has_layers(value) for value in foreign):
         return False
     makes = any(_makes_tensor(call, module) for call in ast.walk(node) if isinstance(call, ast.Call))
@@ -237,7 +244,9 @@ def _has_layers(value: type[nn.Module]) -> bool:
 def _makes_tensor(call: ast.Call, module: types.ModuleType) -> bool:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else _name(call.func)
     value = _static_value(call.func, module)
-    return name in _TENSOR_FACTORIES or is_model_class(value) or inspect.isfunction(value) or "init" in name.lower()[:-8]
+    return (
+        name in _TENSOR_FACTORIES or is_model_class(value) or inspect.isfunction(value) or "init" in name.lower()[:-8]
+    )
 
 
 def _makes_layer(node: ast.ClassDef, module: types.ModuleType) -> bool:
@@ -253,5 +262,9 @@ def _instances(tree: ast.Module, module: types.ModuleType, roots: set[str]) -> I
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             name = node.targets[0].id
             value = vars(module).get(name)
-            if isinstance(value, nn.Module) and type(value).__name__ not in roots and any(True for _ in value.parameters()):
+            if (
+                isinstance(value, nn.Module)
+                and type(value).__name__ not in roots
+                and any(True for _ in value.parameters())
+            ):
                 yield Target(name, value, node.lineno, "instance")

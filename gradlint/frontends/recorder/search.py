@@ -16,8 +16,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradlint.frontends.recorder.demands import HIDDEN_NAMES, LENGTH_NAMES, MASK_NAMES, STEPS, annotated, anything, by_name, dimensions, recipes_for, state_recipe
-from gradlint.frontends.recorder.probe import BATCH, LENGTH, Demand, Shape, flat, probe_device
+from gradlint.frontends.recorder.demands import recipes_for, state_recipe
+from gradlint.frontends.recorder.hints import (
+    HIDDEN_NAMES,
+    LENGTH_NAMES,
+    MASK_NAMES,
+    STEPS,
+    annotated,
+    anything,
+    by_name,
+    dimensions,
+)
+from gradlint.frontends.recorder.probe import Demand, flat, probe_device
 from gradlint.frontends.recorder.recipes import (
     GroupRecipe,
     Path,
@@ -31,15 +41,19 @@ from gradlint.frontends.recorder.recipes import (
     replaced,
 )
 from gradlint.frontends.recorder.repair import changes
+from gradlint.frontends.recorder.reshapes import BATCH, LENGTH, Shape
 from gradlint.frontends.recorder.signature import parameters_of, required_of, takes_any, takes_more
 from gradlint.frontends.recorder.trial import Failure, Success, is_leaf, run, seeded
 
-MAX_TRIES = 80
+MAX_TRIES = 100
 MAX_ELEMENTS = 4_000_000
 """Inputs with more elements than this are not tried (16 MiB of float32)."""
+LIGHT_ELEMENTS = 50_000
 DOUBT_SECONDS = 1.0
 """Time for a better plan after one that runs but does not keep the batch."""
-MAX_CHANGES = 12
+MAX_CHANGES = 24
+FIRST_CHANGES = 5
+"""Repairs that come before changes of several inputs at once."""
 """Repairs followed after one failure."""
 PROGRESS_WEIGHT = 3.0
 """How much a trial that got twice as far outweighs one more step away from the first guess."""
@@ -88,10 +102,15 @@ def search(
         else:
             furthest = _further(furthest, outcome)
             following = _following(model, step.plan, outcome, fixed)
-        for index, plan in enumerate(itertools.islice(following, 3 * MAX_CHANGES)):
-            cost = step.depth + 1 + index - PROGRESS_WEIGHT * math.log2(1 + outcome.progress)
+        for index, plan in enumerate(itertools.islice(following, 2 * MAX_CHANGES)):
+            cost = step.depth + 1 + index - PROGRESS_WEIGHT * math.log2(1 + outcome.progress) + _weight(plan)
             heapq.heappush(queue, _Step(cost, next(order), plan, step.depth + 1))
     return doubtful, furthest
+
+
+def _weight(plan: GroupRecipe) -> float:
+    """Large inputs come later: one step for each doubling beyond `LIGHT_ELEMENTS`."""
+    return max(0.0, math.log2(max(1, elements(plan)) / LIGHT_ELEMENTS))
 
 
 def _keeps_batch(plan: GroupRecipe, output: Any) -> bool:
@@ -121,7 +140,9 @@ def arguments(model: nn.Module, plan: GroupRecipe, device: torch.device) -> tupl
     parameters = parameters_of(model)
     by_place = {name for name, one in parameters.items() if one.kind is one.POSITIONAL_ONLY}
     positional = [key for key in values if not isinstance(key, str) or key in by_place]
-    return tuple(values[key] for key in positional), {key: value for key, value in values.items() if key not in positional}
+    return tuple(values[key] for key in positional), {
+        key: value for key, value in values.items() if key not in positional
+    }
 
 
 def _float_dtype(model: nn.Module) -> str:
@@ -133,7 +154,11 @@ def _first_plans(model: nn.Module, fixed: Mapping[str, Recipe]) -> Iterator[Grou
     """All inputs unknown but those that annotations tell; with `*inputs`, one or two of them."""
     parameters = parameters_of(model)
     names = list(dict.fromkeys([*required_of(model), *fixed]))
-    options = [[fixed[name]] if name in fixed else _starts(parameters[name]) for name in names if name in parameters or name in fixed]
+    options = [
+        [fixed[name]] if name in fixed else _starts(parameters[name])
+        for name in names
+        if name in parameters or name in fixed
+    ]
     for combination in itertools.islice(itertools.product(*options), MAX_CHANGES):
         yield GroupRecipe("call", tuple(zip(names, combination, strict=True)))
     if takes_more(model) and not fixed:
@@ -157,7 +182,7 @@ def _closed(plan: GroupRecipe) -> GroupRecipe:
     known = _known(plan)
     for path, leaf in list(leaves(plan)):
         if isinstance(leaf, ProbeRecipe):
-            plan = _with(plan, path, byleaf_name(leaf_name(path), known)[0])
+            plan = _with(plan, path, by_name(leaf_name(path), known)[0])
     return plan
 
 
@@ -190,9 +215,16 @@ def _following(
         return
     if isinstance(error, KeyError) and takes_any(model) and error.args and isinstance(error.args[0], str):
         yield _added(plan, error.args[0])
-    found = (_with(plan, path, new) for path, new in changes(failure, plan, sequential=sequential, sizes=sizes_of(model)) if path[0] not in fixed)
+    found = (
+        _with(plan, path, new)
+        for path, new in changes(failure, plan, sequential=sequential, sizes=sizes_of(model))
+        if path[0] not in fixed
+    )
     yield from itertools.islice(_optional(model, plan, error), 2)
-    yield from itertools.islice(dict.fromkeys(found), MAX_CHANGES)
+    told = list(itertools.islice(dict.fromkeys(found), MAX_CHANGES))
+    yield from told[:FIRST_CHANGES]
+    yield from _together(plan, fixed)
+    yield from told[FIRST_CHANGES:]
     yield from _refilled(plan, fixed)
 
 
@@ -252,15 +284,36 @@ def _added(plan: GroupRecipe, name: str) -> GroupRecipe:
     return GroupRecipe("call", (*plan.items, (name, ProbeRecipe())))
 
 
-def _refilled(plan: GroupRecipe, fixed: Mapping[str, Recipe]) -> Iterator[GroupRecipe]:
-    """The last resort: another usual shape for all inputs of one shape together, then another usual input in place of each."""
-    tensors = [(path, leaf) for path, leaf in leaves(plan) if isinstance(leaf, TensorRecipe) and path[0] not in fixed]
+def _free(plan: GroupRecipe, fixed: Mapping[str, Recipe]) -> list[tuple[Path, TensorRecipe]]:
+    return [(path, leaf) for path, leaf in leaves(plan) if isinstance(leaf, TensorRecipe) and path[0] not in fixed]
+
+
+def _twins(plan: GroupRecipe, path: Path, new: Recipe, fixed: Mapping[str, Recipe]) -> Iterator[GroupRecipe]:
+    """One change, and the same change of every input that is like it: two images, two sentences."""
+    yield _with(plan, path, new)
+    old = next(leaf for place, leaf in leaves(plan) if place == path)
+    twins = [place for place, leaf in _free(plan, fixed) if leaf == old and place != path]
+    if twins and isinstance(new, TensorRecipe):
+        changed = _with(plan, path, new)
+        for place in twins:
+            changed = _with(changed, place, new)
+        yield changed
+
+
+def _together(plan: GroupRecipe, fixed: Mapping[str, Recipe]) -> Iterator[GroupRecipe]:
+    """All inputs of one shape changed at once; of indices all but the last, which is the longer one of positives and negatives."""
+    tensors = _free(plan, fixed)
     for shape in dict.fromkeys(leaf.shape for _, leaf in tensors):
         alike = [(path, leaf) for path, leaf in tensors if leaf.shape == shape]
-        for other in ((BATCH,), (BATCH, LENGTH), (BATCH, STEPS, LENGTH)) if len(alike) > 1 else ():
+        changing = alike if alike[-1][1].floating else alike[:-1]
+        for other in ((BATCH,), (BATCH, LENGTH), (BATCH, STEPS, LENGTH)) if len(changing) > 1 else ():
             changed = plan
-            for path, leaf in alike[:-1] if not alike[-1][1].floating else alike:
+            for path, leaf in changing:
                 changed = _with(changed, path, dataclasses.replace(leaf, shape=other))
             yield changed
-    for path, leaf in tensors:
+
+
+def _refilled(plan: GroupRecipe, fixed: Mapping[str, Recipe]) -> Iterator[GroupRecipe]:
+    """The last resort: another usual input in place of each."""
+    for path, leaf in _free(plan, fixed):
         yield from (_with(plan, path, recipe) for recipe in anything(()) if recipe != leaf)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import gc
+import math
 import pathlib
 import traceback
 from collections.abc import Iterator, Sequence
@@ -16,9 +17,9 @@ import torch
 import torch.utils.checkpoint  # before its functions are spared the compiler
 from torch import nn
 
-from gradlint.errors import GradlintError, TargetError
+from gradlint.errors import GradlintError, TargetError, UsageError
 from gradlint.finding import Failure
-from gradlint.frontends.recorder import custom, describing, facts, hidden, lightweight, patches, rewrite, zeros
+from gradlint.frontends.recorder import custom, describing, facts, hidden, lightweight, patches, rewrite, scratch, zeros
 from gradlint.frontends.recorder.absent import StandIns
 from gradlint.frontends.recorder.frames import is_library
 from gradlint.frontends.recorder.loading import load_with
@@ -31,6 +32,9 @@ from gradlint.recording import Recording, encode
 from gradlint.training import EventKind, TrainingStep
 
 SEED = 0
+MEBIBYTE = 2**20
+PARAMETER_SHARE = 0.2
+"""Share of the memory that parameters may take: gradients and activations come on top, and a copy while feeding."""
 
 lightweight.spare_compiler()
 
@@ -39,6 +43,7 @@ lightweight.spare_compiler()
 class Session:
     """The state of one recording: everything that happens in it goes on one tape."""
 
+    bytes_allowed: float = math.inf
     tape: Tape = field(default_factory=Tape)
     modules: Modules = field(default_factory=Modules)
     recorder: Recorder = field(init=False)
@@ -48,19 +53,30 @@ class Session:
     inputs: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.recorder = Recorder(self.tape, self.modules.owner)
+        self.recorder = Recorder(self.tape, self.modules.owner, self.bytes_allowed)
         self.monitor = GradientMonitor(self.recorder, self.modules)
         self.modules.first_call = self._first_call
         self.modules.returned = self._returned
 
-    def _first_call(self, root: nn.Module) -> None:
+    def _first_call(self, root: nn.Module, inputs: Any) -> None:
         with torch._C.DisableTorchFunction():
+            self.inputs.setdefault(id(root), tuple(map(describing.signature, tensors_in(inputs))))
             self.asides.setdefault(id(root), list(hidden.aside(root, self.modules)))
 
     def _returned(self, root: nn.Module, output: Any) -> None:
         with torch._C.DisableTorchFunction():
             nodes = [self.recorder.node_of(tensor) for tensor in outputs_of(output)]
         self.outputs.setdefault(id(root), []).extend(nodes)
+
+    def built_fits(self) -> bool:
+        """Whether the models that were built would fit into memory with real weights."""
+        sizes = {id(p): p.numel() * p.element_size() for p in self.monitor.parameters()}
+        return sum(sizes.values()) <= self.bytes_allowed
+
+    def forget(self) -> None:
+        """Drops the modules and failures of an attempt that came to nothing."""
+        self.modules.built.clear()
+        self.monitor.events.clear()
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
@@ -86,13 +102,17 @@ def outputs_of(value: Any, depth: int = 6) -> list[torch.Tensor]:
 
 
 def capture(job: dict[str, Any]) -> dict[str, Any]:
-    """Records one target; the result is JSON: `recording`, and `failures` of what could not be recorded."""
+    """Records one target; the result is JSON: `recording`, and `failures` of what could not be recorded; `misused`
+    alone when the target itself is the user's mistake."""
     torch.manual_seed(SEED)
     lightweight.stand_in()
-    session = Session()
+    session = Session(PARAMETER_SHARE * job.get("memory", math.inf) * MEBIBYTE)
     failures: list[Failure] = []
     try:
-        models = list(_captured(session, job, failures))
+        with scratch.redirected():
+            models = list(_captured(session, job, failures))
+    except UsageError as problem:
+        return {"misused": str(problem)}
     except GradlintError as problem:
         failures.append(Failure(path=job["path"], code="GL003", message=str(problem)))
         models = []
@@ -166,7 +186,7 @@ def model_of(
         capture="recorded",
         inputs=session.inputs.get(id(root), ()),
         reach_at=reach_at,
-        parameters=describing.parameters(root, session.monitor, judged),
+        parameters=describing.parameters(root, session.monitor, judged, reach_at == "loss"),
         hidden=tuple(hidden.described(found, session.tape, session.monitor.optimized) for found in asides),
         functions=tuple(custom.checks(session.recorder.customs, session.tape)),
         outputs=tuple(session.outputs.get(id(root), ())),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import gc
 import pathlib
+import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -13,19 +15,24 @@ from torch import nn
 
 from gradlint.errors import GradlintError, TargetError
 from gradlint.finding import Failure
+from gradlint.frontends.recorder import hub
 from gradlint.frontends.recorder import session as sessions
 from gradlint.frontends.recorder.construct import construct
 from gradlint.frontends.recorder.examples import shown
 from gradlint.frontends.recorder.feed import Feed, feed
 from gradlint.frontends.recorder.loading import project, project_root
+from gradlint.frontends.recorder.mode import TooLarge
 from gradlint.frontends.recorder.replay import ReplayResult, replay
 from gradlint.frontends.recorder.roots import Target, named_target, root_targets
 from gradlint.frontends.recorder.session import Session
+from gradlint.frontends.recorder.storageless import Storageless
 from gradlint.graph import Model
 from gradlint.inputs import parse_inputs
 
 REPLAY_SHARE = 0.4
 """Share of a target's time that its own training step may take."""
+
+SHORTAGES = ("can't allocate memory", "do not fit into the memory limit")
 
 
 def capture_file(session: Session, job: dict[str, Any], failures: list[Failure]) -> Iterator[Model]:
@@ -69,11 +76,13 @@ def _trained(session: Session, module: ModuleType, tree: ast.Module, job: dict[s
     if not _judged(session, result):
         return []
     losses = tuple(session.monitor.losses)
+    wanted = (job.get("symbol") or "").removesuffix("()")
     return [
         sessions.model_of(
             session, root, type(root).__name__, job["path"], targets=losses, reach_at="loss", judged=True, trained=True
         )
         for root in _one_a_class(session)
+        if wanted in ("", type(root).__name__)
     ]
 
 
@@ -86,7 +95,9 @@ def _one_a_class(session: Session) -> list[nn.Module]:
     chosen: dict[str, nn.Module] = {}
     for root in session.modules.roots():
         name = type(root).__name__
-        if _ran(session, root) and (name not in chosen or _optimized(session, chosen[name]) < _optimized(session, root)):
+        if _ran(session, root) and (
+            name not in chosen or _optimized(session, chosen[name]) < _optimized(session, root)
+        ):
             chosen[name] = root
     return list(chosen.values())
 
@@ -106,15 +117,39 @@ def _fed(
     session: Session, target: Target, tree: ast.Module, module: ModuleType, job: dict[str, Any], failures: list[Failure]
 ) -> Iterator[Model]:
     """One model, built and fed, judged at its outputs."""
+    setting = job.get("model") or {}
     try:
         seen = shown(tree, module)
-        with session.recording():
-            model = construct(target, seen, module, job.get("model"))
-        model.train()
-        fed = feed(model, seen, parse_inputs(job.get("inputs", ())), configured=(job.get("model") or {}).get("inputs"))
+        model = built(session, lambda: construct(target, seen, module, job.get("model")))
+        model.train(setting.get("mode") != "eval")
+        with Storageless():
+            fed = feed(model, seen, parse_inputs(job.get("inputs", ())), configured=setting.get("inputs") or None)
         yield run(session, model, fed, _name_of(target, model), job, line=target.line)
     except GradlintError as problem:
-        failures.append(Failure(path=job["path"], code="GL003", message=f"{target.name}: {problem}"))
+        failures.append(Failure(path=job["path"], code="GL003", message=f"{target.name}: {problem}", line=target.line))
+
+
+def built(session: Session, build: Callable[[], nn.Module]) -> nn.Module:
+    """A model with real weights; on the meta device, where nothing is allocated, when they would not fit."""
+    try:
+        session.recorder.bytes_built = 0
+        with session.recording():
+            return build()
+    except Exception as problem:
+        if not _is_shortage(problem):
+            raise
+    gc.collect()
+    with session.recording(), torch.device("meta"):
+        return build()
+
+
+def _is_shortage(problem: BaseException | None) -> bool:
+    """Whether a failure, or what caused it, is a lack of memory."""
+    while problem is not None:
+        if isinstance(problem, (TooLarge, MemoryError)) or any(text in str(problem) for text in SHORTAGES):
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False
 
 
 def _name_of(target: Target, model: nn.Module) -> str:
@@ -123,7 +158,13 @@ def _name_of(target: Target, model: nn.Module) -> str:
 
 
 def run(
-    session: Session, model: nn.Module, fed: Feed, name: str, job: dict[str, Any], line: int | None = None, trained: bool = False
+    session: Session,
+    model: nn.Module,
+    fed: Feed,
+    name: str,
+    job: dict[str, Any],
+    line: int | None = None,
+    trained: bool = False,
 ) -> Model:
     """One forward and one backward pass of a built model."""
     session.inputs[id(model)] = fed.description
@@ -133,7 +174,7 @@ def run(
     with session.recording():
         sessions.mark_inputs(session, fed.args, fed.kwargs)
         try:
-            outputs = sessions.outputs_of(model(*fed.args, **fed.kwargs))
+            outputs = sessions.outputs_of(_called(session, model, fed))
         except Exception as problem:
             session.monitor.forward_failed(problem)
             if len(session.monitor.events) == before:
@@ -144,10 +185,60 @@ def run(
     )
 
 
+def _called(session: Session, model: nn.Module, fed: Feed) -> Any:
+    """The outputs of one forward; of a model without values, along the other branches when the first ones fail."""
+    try:
+        return model(*fed.args, **fed.kwargs)
+    except Exception:
+        if not any(parameter.is_meta for parameter in model.parameters()):
+            raise
+    session.recorder.branch = False
+    try:
+        return model(*fed.args, **fed.kwargs)
+    finally:
+        session.recorder.branch = True
+
+
 def _unseen(model: nn.Module) -> Any:
     from gradlint.frontends.recorder.modules import Built
 
     return Built(model, (), None)
 
 
-CAPTURES: dict[str, Callable[[Session, dict[str, Any], list[Failure]], Iterator[Model]]] = {"file": capture_file}
+def capture_module(session: Session, job: dict[str, Any], failures: list[Failure]) -> Iterator[Model]:
+    """A class or factory of an importable module (`package.module:Net`)."""
+    sys.path.insert(0, job["cwd"])
+    yield from capture_file(session, job, failures)
+
+
+def capture_hub(session: Session, job: dict[str, Any], failures: list[Failure]) -> Iterator[Model]:
+    """A model built from its published configuration, offline (`hf:bert`, `timm:resnet18`).
+
+    It is recorded on the meta device, where nothing is allocated; with random weights when its forward needs values.
+    """
+    try:
+        yield _published(session, job, meta=True)
+    except TargetError:
+        if not session.built_fits():
+            raise
+        session.forget()
+        yield _published(session, job, meta=False)
+
+
+def _published(session: Session, job: dict[str, Any], meta: bool) -> Model:
+    library, _, name = job["symbol"].partition(":")
+    build = hub.build_hf if library == "hf" else hub.build_timm
+    with session.recording():
+        model = build(name, meta=meta)
+    model.train()
+    with Storageless():
+        fed = feed(model, None, parse_inputs(job.get("inputs", ())))
+    return run(session, model, fed, type(model).__name__, job)
+
+
+CAPTURES: dict[str, Callable[[Session, dict[str, Any], list[Failure]], Iterator[Model]]] = {
+    "file": capture_file,
+    "symbol": capture_file,
+    "module": capture_module,
+    "hub": capture_hub,
+}

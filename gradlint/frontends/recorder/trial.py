@@ -25,7 +25,17 @@ MAX_CLONED_ELEMENTS = 5_000_000
 LEAF_PACKAGE = "torch.nn.modules"
 TRIAL_SECONDS = 20.0
 
-_TRANSPARENT = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Sequential, nn.ModuleList, nn.Dropout, nn.ReLU, nn.GELU, nn.Tanh)
+_TRANSPARENT = (
+    nn.Flatten,
+    nn.Unflatten,
+    nn.Identity,
+    nn.Sequential,
+    nn.ModuleList,
+    nn.Dropout,
+    nn.ReLU,
+    nn.GELU,
+    nn.Tanh,
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class _Counter(TorchFunctionMode):
 
     count = 0
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         self.count += 1
         return result
@@ -87,16 +97,16 @@ def is_lazy(model: nn.Module) -> bool:
 @contextlib.contextmanager
 def seeded(seed: int = SEED) -> Iterator[None]:
     """The same random numbers inside the block every time; the generators of torch, numpy and Python are restored after it."""
-    states = random.getstate(), numpy.random.get_state()  # noqa: NPY002 - the state that user code sees
+    states = random.getstate(), numpy.random.get_state()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         random.seed(seed)
-        numpy.random.seed(seed)  # noqa: NPY002
+        numpy.random.seed(seed)
         try:
             yield
         finally:
             random.setstate(states[0])
-            numpy.random.set_state(states[1])  # noqa: NPY002
+            numpy.random.set_state(states[1])
 
 
 @contextlib.contextmanager

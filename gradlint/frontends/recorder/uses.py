@@ -34,7 +34,9 @@ def parameter_uses(maker: Any, tree: ast.AST | None = None) -> Uses:
 def _definition(maker: Any, tree: ast.AST) -> ast.AST | None:
     """The function, or the constructor with the methods that use what it keeps."""
     kinds = (ast.ClassDef,) if inspect.isclass(maker) else (ast.FunctionDef,)
-    return next((one for one in ast.walk(tree) if isinstance(one, kinds) and one.name == getattr(maker, "__name__", "")), None)
+    return next(
+        (one for one in ast.walk(tree) if isinstance(one, kinds) and one.name == getattr(maker, "__name__", "")), None
+    )
 
 
 def _source(maker: Any) -> ast.AST | None:
@@ -67,13 +69,20 @@ def _collected(found: Iterator[Iterator[tuple[str, str]]]) -> Uses:
 
 def _kept(tree: ast.AST) -> dict[str, str]:
     """`layers` by `layers` for `self.layers = layers`: the parameters that a constructor keeps as attributes."""
+    assignments = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+    pairs = [pair for node in assignments for target in node.targets for pair in _pairs(target, node.value)]
     return {
-        target.attr: node.value.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name)
-        for target in node.targets
-        if isinstance(target, ast.Attribute)
+        target.attr: value.id
+        for target, value in pairs
+        if isinstance(target, ast.Attribute) and isinstance(value, ast.Name)
     }
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]:
+    """`a, b = x, y` as two assignments."""
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        return list(zip(target.elts, value.elts, strict=True))
+    return [(target, value)]
 
 
 def _name_uses(node: ast.AST, kept: Mapping[str, str], *, whole: bool) -> Iterator[tuple[str, str]]:
@@ -132,19 +141,26 @@ def _value_uses(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
             yield from ((part, "read") for part in parts)
         case ast.Assign(targets=[ast.Tuple(elts=names)], value=value):
             yield value, f"pair:{len(names)}"
-        case ast.Subscript(value=value, slice=ast.Constant(value=int())) | ast.Subscript(value=value, slice=ast.Slice()):
+        case (
+            ast.Subscript(value=value, slice=ast.Constant(value=int())) | ast.Subscript(value=value, slice=ast.Slice())
+        ):
             yield value, "indexed"
         case ast.Subscript(value=value, slice=ast.UnaryOp() | ast.Name() | ast.BinOp()):
             yield value, "indexed"
         case ast.BinOp(left=left, op=op, right=right):
-            yield from ((part, "iterated" if _is_list(other, op) else "number") for part, other in ((left, right), (right, left)))
+            yield from (
+                (part, "iterated" if _is_list(other, op) else "number")
+                for part, other in ((left, right), (right, left))
+            )
         case ast.Compare():
             yield from _comparisons(node)
 
 
 def _argument_uses(function: ast.expr, arguments: list[ast.expr]) -> Iterator[tuple[ast.expr, str]]:
     match function:
-        case ast.Name(id="range" | "int" | "round" | "float") | ast.Attribute(value=ast.Name(id="nn" | "torch" | "math")):
+        case (
+            ast.Name(id="range" | "int" | "round" | "float") | ast.Attribute(value=ast.Name(id="nn" | "torch" | "math"))
+        ):
             yield from ((one, "number") for one in arguments)
         case ast.Name(id=name) if name in _ITERATORS:
             yield from ((one, "iterated") for one in arguments)
@@ -160,7 +176,11 @@ def _comparisons(node: ast.Compare) -> Iterator[tuple[ast.expr, str]]:
     match node:
         case ast.Compare(left=left, comparators=[ast.Constant(value=str() as word)]):
             yield left, f"compared:{word}"
-        case ast.Compare(left=left, ops=[ast.In() | ast.NotIn()], comparators=[ast.Tuple(elts=words) | ast.List(elts=words) | ast.Set(elts=words)]):
+        case ast.Compare(
+            left=left,
+            ops=[ast.In() | ast.NotIn()],
+            comparators=[ast.Tuple(elts=words) | ast.List(elts=words) | ast.Set(elts=words)],
+        ):
             texts = [one.value for one in words if isinstance(one, ast.Constant)]
             yield from ((left, f"compared:{text}") for text in texts if isinstance(text, str))
         case ast.Compare(left=left, comparators=[ast.Constant(value=int() | float())]):

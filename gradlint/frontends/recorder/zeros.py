@@ -17,7 +17,9 @@ def settle(tape: Tape) -> None:
 
     A zero that comes from a setting or a schedule proves nothing about the next step, so only a constant counts.
     """
-    zeros = {number for number, node in enumerate(tape.nodes) if node.native in MULTIPLICATIONS and _by_zero(node.literals)}
+    zeros = {
+        number for number, node in enumerate(tape.nodes) if node.native in MULTIPLICATIONS and _by_zero(node.literals)
+    }
     spelt = {number for number in zeros if _spelt(tape, number)}
     for source, target in list(tape.edges):
         if target in spelt and tape.edges[source, target][0] is Passage.FLOWS:

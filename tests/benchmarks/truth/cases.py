@@ -19,6 +19,8 @@ MODELS = pathlib.Path(__file__).parent / "models"
 ATTEMPTS = 40
 """How many models are tried before a way is given up for one case."""
 
+_NOTHING: frozenset[str] = frozenset()
+
 Injection = Way | Structural
 Names = dict[str, frozenset[str]]
 
@@ -29,7 +31,8 @@ class Case:
 
     `starved` per root model is what autograd leaves without a gradient, `newly` what the injection added to it;
     `optional` are parameters whose gradient is identically zero though a path reaches them. `loses` is whether
-    something must be reported, on one of `lines`; `soft` when a warning will do.
+    something must be reported, on one of `lines`; `soft` when a warning will do; `tolerated` rules may fire on these
+    lines in any case.
     """
 
     name: str
@@ -43,7 +46,7 @@ class Case:
     loses: bool
     harmless: bool
     soft: bool = False
-    hides: bool = False
+    tolerated: tuple[str, ...] = ()
 
 
 def injections(only: str | None = None) -> list[Injection]:
@@ -104,18 +107,19 @@ def _labelled(model: Anatomy, injection: Injection, plan: Plan, detached: Plan) 
     outcome = _run(text)
     if outcome is None:
         return None
-    zero = isinstance(injection, Way) and injection.zero
-    truth = _run(_written(model, detached)[0]) if zero else outcome
-    if truth is None or (zero and not _zero_there(outcome, truth)):
-        return None
     roots = [name for name in model.base.trainable if model.base.reached[name]]
-    starved = {name: truth.starved(name) for name in roots}
+    starved, optional = {name: outcome.starved(name) for name in roots}, dict.fromkeys(roots, _NOTHING)
+    if isinstance(injection, Way) and injection.zero:
+        zeros = _zeros(model, text, _written(model, detached)[0])
+        if zeros is None:
+            return None
+        starved, optional = zeros
     newly = {name: starved[name] - model.base.starved(name) for name in roots}
-    optional = {name: outcome.zero.get(name, frozenset()) - starved[name] if zero else frozenset() for name in roots}
     structural = injection if isinstance(injection, Structural) else None
     hides = structural is not None and structural.hides and _hidden(model.base, outcome)
-    loses = any(newly.values()) or hides or (structural is not None and structural.frees)
-    if injection.harmless and loses:
+    frees = structural is not None and structural.frees and not any(outcome.trainable.get(name) for name in roots)
+    loses = any(newly.values()) or hides or frees
+    if (injection.harmless or (structural is not None and structural.frees)) and loses != (not injection.harmless):
         return None
     return Case(
         name=model.name,
@@ -128,22 +132,37 @@ def _labelled(model: Anatomy, injection: Injection, plan: Plan, detached: Plan) 
         optional=optional,
         loses=loses,
         harmless=injection.harmless,
-        soft=injection.soft,
-        hides=hides,
+        soft=structural is not None and structural.soft,
+        tolerated=injection.tolerated if isinstance(injection, Way) else (),
     )
+
+
+def _zeros(model: Anatomy, text: str, detached: str) -> tuple[Names, Names] | None:
+    """What a zero gradient starves, and what else has a zero gradient beside it; None when the two disagree.
+
+    A parameter is starved when a detach at the same place would leave it without a gradient. Its gradient must then
+    be zero in every draw of the parameters. Others, as the weights behind a multiplication by zero, are optional.
+    """
+    truth, zero, natural = _run(detached), oracle.always_zero(text), _natural_zeros(model.name)
+    if truth is None or zero is None or natural is None:
+        return None
+    roots = [name for name in model.base.trainable if model.base.reached[name]]
+    starved = {name: truth.starved(name) for name in roots}
+    if any(not starved[name] <= zero.get(name, _NOTHING) for name in roots):
+        return None
+    return starved, {name: zero[name] - natural.get(name, _NOTHING) - starved[name] for name in roots}
+
+
+@cache
+def _natural_zeros(name: str) -> Names | None:
+    """The parameters whose gradient is zero in every draw of the untouched model."""
+    return oracle.always_zero(sources()[name])
 
 
 def _run(text: str) -> oracle.Outcome | None:
     outcome = oracle.run(text)
     usable = outcome.problem is None and outcome.finite and not outcome.disputed
     return outcome if usable else None
-
-
-def _zero_there(outcome: oracle.Outcome, truth: oracle.Outcome) -> bool:
-    """Whether all that a detach would starve has a missing or zero gradient."""
-    return all(
-        truth.starved(name) <= outcome.starved(name) | outcome.zero.get(name, frozenset()) for name in truth.trainable
-    )
 
 
 def _hidden(base: oracle.Outcome, outcome: oracle.Outcome) -> bool:

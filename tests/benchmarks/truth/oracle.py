@@ -18,6 +18,11 @@ from . import torchvision_operators
 REFUSALS = ("does not require grad", "does not have a grad_fn")
 """What torch says when a loss hangs on no parameter: the program is broken as intended, and nothing gets a gradient."""
 
+SCALES = (0.2, 0.7, 1.5)
+"""Standard deviations of the parameters in the draws of `always_zero`: neither dead nor saturated in all of them."""
+
+LEAST_DRAWS = 2
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -38,6 +43,10 @@ class Outcome:
     def starved(self, model: str) -> frozenset[str]:
         """The trainable parameters whose gradient is None after every backward call of the program."""
         return self.trainable.get(model, frozenset()) - self.reached.get(model, frozenset())
+
+    def silent(self, model: str) -> frozenset[str]:
+        """The trainable parameters whose gradient is None or exactly zero."""
+        return self.starved(model) | self.zero.get(model, frozenset())
 
 
 @dataclass
@@ -117,6 +126,18 @@ def _roots(modules: list[nn.Module]) -> list[nn.Module]:
     return [module for module in modules if id(module) not in inner and any(True for _ in module.parameters())]
 
 
+def always_zero(text: str) -> dict[str, frozenset[str]] | None:
+    """Per root model the parameters whose gradient is missing or exactly zero, however the parameters are drawn.
+
+    None when too few of the draws stay finite to tell.
+    """
+    outcomes = [run(text, scale, seed) for seed, scale in enumerate(SCALES, start=1)]
+    finite = [outcome for outcome in outcomes if outcome.finite and outcome.problem is None]
+    if len(finite) < LEAST_DRAWS:
+        return None
+    return {name: frozenset.intersection(*(outcome.silent(name) for outcome in finite)) for name in finite[0].trainable}
+
+
 @contextlib.contextmanager
 def _user_main() -> Iterator[dict[str, Any]]:
     """The namespace of the program, beside which its one helper module can be imported."""
@@ -149,7 +170,7 @@ def _watching(watch: _Watch, scale: float | None) -> Iterator[None]:
     def went_back(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
         watch.backwards += 1
         try:
-            backward(self, *args, **kwargs)
+            backward(self, *args, **kwargs)  # type: ignore[no-untyped-call]
         except RuntimeError as error:
             if not any(refusal in str(error) for refusal in REFUSALS):
                 raise

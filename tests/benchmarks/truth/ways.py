@@ -31,7 +31,8 @@ class Way:
     """A family of forms under one name.
 
     `zero`: the gradient is zero rather than missing, so that the label is what a detach at the same place starves.
-    `statement`: the forms are statements that follow an assignment to `{t}`. `soft`: a warning is enough.
+    `statement`: the forms are statements that follow an assignment to `{t}`. `tolerated`: rules that may fire at the
+    place even where other paths keep every parameter fed, because what is written there is a fault by itself.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Way:
     harmless: bool = False
     zero: bool = False
     statement: bool = False
-    soft: bool = False
+    tolerated: tuple[str, ...] = ()
 
 
 def _forms(*texts: str, imports: tuple[str, ...] = (), dims: int = 0, last: int = 1) -> tuple[Form, ...]:
@@ -88,6 +89,8 @@ _SCALARS_ONE_BY_ONE = """def refilled(value):
 
 
 """
+
+_FUNCTION = ("broken-autograd-function",)
 
 CUTS = (
     Way("detach", _forms("{t}.detach()", "torch.detach({t})", "{t}.detach().clone()", "{t}.clone().detach()")),
@@ -165,8 +168,8 @@ CUTS = (
         zero=True,
     ),
     Way("times-zero", _forms("({t} * 0.0)", "(0 * {t})", "torch.mul({t}, 0)"), zero=True),
-    Way("function-without-gradient", (Form("Passing.apply({t})", prelude=_NO_BACKWARD),), zero=True),
-    Way("function-with-zeros", (Form("Silent.apply({t})", prelude=_ZERO_BACKWARD),), zero=True),
+    Way("function-without-gradient", (Form("Passing.apply({t})", prelude=_NO_BACKWARD),), zero=True, tolerated=_FUNCTION),
+    Way("function-with-zeros", (Form("Silent.apply({t})", prelude=_ZERO_BACKWARD),), zero=True, tolerated=_FUNCTION),
     Way(
         "masked-break",
         _forms(
@@ -175,8 +178,10 @@ CUTS = (
             "torch.autograd.Variable({t}.data, requires_grad=True)",
             "{t}.detach().clone().requires_grad_()",
         ),
+        tolerated=("masked-gradient-break",),
     ),
-    Way("parameter-in-forward", _forms("nn.Parameter({t})", "nn.Parameter({t}.detach().clone())")),
+    Way(
+"parameter-in-forward", _forms("nn.Parameter({t})", "nn.Parameter({t}.detach().clone())"), tolerated=("unregistered-parameter", "rewrapped-tensor")),
     Way(
         "sample-not-rsample",
         _forms("distributions.Normal({t}, 0.1).sample()", imports=(DISTRIBUTIONS,)),
