@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradlint.engine import check, check_paths
-    from gradlint.frontends.recorder.intent import intended
+    from gradlint.intent import intended
 
 __version__ = "0.1.0"
 __all__ = ["check", "check_paths", "intended"]
@@ -25,7 +25,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(engine, name)
     if name == "intended":
-        from gradlint.frontends.recorder.intent import intended
+        from gradlint.intent import intended
 
         return intended
     raise AttributeError(f"module 'gradlint' has no attribute {name!r}")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 ENTRY = "gradlint.frontends.recorder.session:capture"
+BROKEN_TORCH = "torch cannot be imported"
 INTERNAL = "internal"
 """The code of a failure that is gradlint's own."""
 
@@ -93,7 +94,12 @@ def _judge_all(
 
         if width == 1:
             return [judge(target) for target in targets]
-        return list(stack.enter_context(ThreadPoolExecutor(width)).map(judge, targets))
+        pool = ThreadPoolExecutor(width)
+        try:
+            return list(pool.map(judge, targets))
+        finally:
+            # The workers end first, so that an interrupted run waits for none of them.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _safely(target: Target, rules: tuple[Rule, ...], settings: Settings, workers: SimpleQueue[Worker]) -> Judged:
@@ -131,7 +137,7 @@ def _traced(target: Target, rules: tuple[Rule, ...], settings: Settings, workers
     outcome = _recorded(target, settings, workers)
     if outcome.status == "failed" or outcome.payload is None:
         if outcome.status == "failed":
-            raise InternalError(outcome.message)
+            raise _failure(outcome.message)
         remedy = _REMEDIES.get(outcome.status, "run the file by itself to see why, or lint it with --source")
         return _unjudged(target, "GL004", outcome.message, remedy)
     if "misused" in outcome.payload:
@@ -144,6 +150,11 @@ def _traced(target: Target, rules: tuple[Rule, ...], settings: Settings, workers
         models=tuple(summary(graph) for graph in recording.graphs()),
         failures=tuple(failure.model_copy(update={"path": target.path or target.text}) for failure in failed),
     )
+
+
+def _failure(message: str) -> GradlintError:
+    """A worker that failed: torch itself is broken here, or gradlint is at fault."""
+    return UsageError(message) if message.startswith(BROKEN_TORCH) else InternalError(message)
 
 
 def _recorded(target: Target, settings: Settings, workers: SimpleQueue[Worker]) -> Outcome:
@@ -240,13 +251,18 @@ def summary(graph: ModelGraph) -> ModelReport:
 
 
 def _distinct(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """One finding a rule and position: the one that concerns the larger share of a model."""
+    """One finding a rule and position; what it does to several models is told in one."""
     best: dict[tuple[str, str, int, int, str], Finding] = {}
     for finding in findings:
         key = (finding.code, finding.path, finding.line, finding.column, "" if finding.parameters else finding.message)
-        if key not in best or best[key].parameter_share < finding.parameter_share:
-            best[key] = finding
+        best[key] = _united(best[key], finding) if key in best else finding
     return tuple(best.values())
+
+
+def _united(one: Finding, other: Finding) -> Finding:
+    """Two findings of one cause: all parameters of both, in the words of the one that concerns the larger share."""
+    first, second = sorted((one, other), key=lambda f: (f.severity.rank, f.parameter_share), reverse=True)
+    return first.model_copy(update={"parameters": tuple(dict.fromkeys((*first.parameters, *second.parameters)))})
 
 
 def _other_sources(findings: Iterable[Finding], known: dict[str, Source]) -> dict[str, Source]:

@@ -43,7 +43,9 @@ class Recording:
             yield first.for_model(model)
 
 
-def _mapped(recording: Recording, frame: Callable[[Frame | None], Frame | None], shown: Callable[[str], str]) -> Recording:
+def _mapped(
+    recording: Recording, frame: Callable[[Frame | None], Frame | None], shown: Callable[[str], str]
+) -> Recording:
     nodes = tuple(
         replace(n, frames=tuple(filter(None, map(frame, n.frames))), grad_frame=frame(n.grad_frame))
         for n in recording.nodes
@@ -127,7 +129,23 @@ def decode(data: dict[str, Any]) -> Recording:
 
 
 def _decode_nodes(rows: Iterable[list[Any]], frames: list[Frame]) -> Iterator[Node]:
-    for number, kind, op, native, name, call, module, chain, value, dtype, shape, literals, grad, place, inplace in rows:
+    for (
+        number,
+        kind,
+        op,
+        native,
+        name,
+        call,
+        module,
+        chain,
+        value,
+        dtype,
+        shape,
+        literals,
+        grad,
+        place,
+        inplace,
+    ) in rows:
         yield Node(
             id=number,
             kind=NodeKind(kind),

@@ -7,6 +7,7 @@ of a `def` or `class`, for the whole body. `# noqa` belongs to other tools.
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -69,9 +70,32 @@ def ignores(source: Source) -> tuple[Ignore, ...]:
 def apply(findings: Iterable[Finding], sources: Mapping[str, Source]) -> tuple[tuple[Finding, ...], int]:
     """The findings that no comment silences, and how many were silenced. `sources` are keyed by a finding's path."""
     everything = tuple(findings)
-    comments = {path: ignores(sources[path]) for path in {finding.path for finding in everything} if path in sources}
+    paths = {finding.path for finding in everything} & sources.keys()
+    comments = {path: (*ignores(sources[path]), *_intended(sources[path])) for path in paths}
     kept = tuple(f for f in everything if not any(ignore.silences(f) for ignore in comments.get(f.path, ())))
     return kept, len(everything) - len(kept)
+
+
+@dataclass(frozen=True)
+class Intended:
+    """A call of `gradlint.intended(...)`: findings inside of it are wanted."""
+
+    start: tuple[int, int]
+    end: tuple[int, int]
+
+    def silences(self, finding: Finding) -> bool:
+        """Whether a finding's expression stands inside of the call."""
+        return self.start <= (finding.line, finding.column) and (finding.end_line, finding.end_column) <= self.end
+
+
+def _intended(source: Source) -> Iterator[Intended]:
+    if "intended(" not in source.text:
+        return
+    with contextlib.suppress(SourceError):
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("intended", "gradlint.intended"):
+                end = (node.end_lineno or node.lineno, (node.end_col_offset or 0) + 1)
+                yield Intended((node.lineno, node.col_offset + 1), end)
 
 
 def unknown(source: Source) -> Iterator[Finding]:

@@ -1,8 +1,9 @@
 """A custom autograd function has no backward, or one that does not belong to its forward.
 
-autograd trusts what `backward` returns. None or zeros stop the gradient without a word, a wrong number of gradients raises,
-and a wrong derivative trains a wrong model. gradlint calls the function in double precision and compares its gradient with
-central differences. Gradient reversal, clipping and straight-through functions disagree with them on purpose and are let be.
+autograd trusts what `backward` returns. None or zeros stop the gradient without a word, a wrong number of gradients
+raises, and a wrong derivative trains a wrong model. gradlint calls the function in double precision and compares its
+gradient with central differences. Gradient reversal, clipping and straight-through functions disagree with them on
+purpose and are let be.
 
 Bad:
 
@@ -242,9 +243,9 @@ A straight-through function.
     ```
 
 Symptoms: RuntimeError: function SwishBackward returned an incorrect number of gradients (expected 2, got 1);
-NotImplementedError: You must implement either the backward or vjp method for your custom autograd.Function to use it with
-backward mode AD; GradcheckError: Jacobian mismatch for output 0 with respect to input 0; custom backward returns None;
-custom autograd function does not train
+NotImplementedError: You must implement either the backward or vjp method for your custom autograd.Function to use it
+with backward mode AD; GradcheckError: Jacobian mismatch for output 0 with respect to input 0; custom backward returns
+None; custom autograd function does not train
 """
 
 from __future__ import annotations
@@ -262,7 +263,9 @@ class BrokenAutogradFunction(GraphRule):
     code = "GL113"
     severity = Severity.ERROR
     message = "`{function}`: {fault}"
-    advice = "return one value for each input of forward: its derivative times the gradient, None only for what needs none"
+    advice = (
+        "return one value for each input of forward: its derivative times the gradient, None only for what needs none"
+    )
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         for checked in graph.model.functions:

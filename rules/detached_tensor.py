@@ -1,9 +1,9 @@
 """A detach takes the last way from a parameter to the loss.
 
-`.detach()`, `.data` and their like return the same numbers without the history of how they were computed. Backward ends
-there without a word: the parameters before the cut keep `grad = None`, the optimizer skips them, and the rest of the
-model learns around them, so the loss still falls a little. A detach on a side branch is harmless and often right; this
-rule speaks only when no other way to the loss is left, and names the parameters that lost theirs.
+`.detach()`, `.data` and their like return the same numbers without the history of how they were computed. Backward
+ends there without a word: the parameters before the cut keep `grad = None`, the optimizer skips them, and the rest of
+the model learns around them, so the loss still falls a little. A detach on a side branch is harmless and often right;
+this rule speaks only when no other way to the loss is left, and names the parameters that lost theirs.
 
 Bad:
 
@@ -15,7 +15,7 @@ Bad:
     class PoseNet(nn.Module):
         def __init__(self):
             super().__init__()
-            self.backbone = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            self.backbone = nn.Sequential(nn.Conv2d(3, 16, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
             self.head = nn.Linear(16, 6)
 
         def forward(self, image):
@@ -24,7 +24,7 @@ Bad:
     ```
 
     ```text
-    12:20 error: `detach()` leaves 2 parameter tensors without a gradient
+    12:20 error: `.detach()` leaves 2 parameter tensors without a gradient
     ```
 
     ```python
@@ -84,7 +84,7 @@ Bad:
     ```
 
     ```text
-    7:24 error: `detach()` leaves 2 parameter tensors without a gradient
+    7:24 error: `.detach()` leaves 2 parameter tensors without a gradient
     ```
 
 Good: a copy for logging or a metric.
@@ -361,8 +361,8 @@ Truncated back-propagation: the state is carried from batch to batch, its histor
         train()
     ```
 
-Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; param.grad is None after
-backward; weights don't update; encoder does not learn; only the last layers train; detach breaks the gradient;
+Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; param.grad is None
+after backward; weights don't update; encoder does not learn; only the last layers train; detach breaks the gradient;
 Jittor: grads[i] doesn't have gradient. It will be set to zero; No gradients provided for any variable
 """
 

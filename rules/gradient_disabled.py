@@ -1,8 +1,8 @@
 """The forward pass or the loss is computed with gradients switched off, and is then trained on.
 
 `torch.no_grad`, `inference_mode` and `set_grad_enabled(False)` record nothing, so backward finds no way back to the
-parameters that were used inside. `eval()` is something else: it changes dropout and batch norm and keeps the gradient.
-Whoever freezes a network on purpose also says so: `requires_grad_(False)`, or no optimizer that holds it.
+parameters that were used inside. `eval()` is something else: it changes dropout and batch norm and keeps the
+gradient. Whoever freezes a network on purpose also says so: `requires_grad_(False)`, or no optimizer that holds it.
 
 Bad:
 
@@ -40,7 +40,7 @@ Bad:
     ```
 
     ```text
-    13:9 error: gradients are switched off here, 2 parameter tensors get none
+    13:9 error: gradients are switched off here, which leaves 2 parameter tensors without one
     ```
 
     ```python
@@ -79,7 +79,7 @@ Bad:
     ```
 
     ```text
-    12:5 error: gradients are switched off here, 2 parameter tensors get none
+    12:5 error: gradients are switched off here, which leaves 2 parameter tensors without one
     ```
 
     ```python
@@ -106,7 +106,7 @@ Bad:
     ```
 
     ```text
-    5:1 error: gradients are switched off here, 4 parameter tensors get none
+    5:1 error: gradients are switched off here, which leaves 4 parameter tensors without one
     ```
 
 Good: evaluation.
@@ -295,10 +295,10 @@ Generation.
         train()
     ```
 
-Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; Inference tensors cannot be
-saved for backward. Please do not use Tensors created in inference mode in computation tracked by autograd; None of the
-inputs have requires_grad=True. Gradients will be None; does .eval() freeze my encoder; Linear layer has no grad if the first
-forward was under no_grad; no_grad in forward
+Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; Inference tensors
+cannot be saved for backward. Please do not use Tensors created in inference mode in computation tracked by autograd;
+None of the inputs have requires_grad=True. Gradients will be None; does .eval() freeze my encoder; Linear layer has
+no grad if the first forward was under no_grad; no_grad in forward
 """
 
 from __future__ import annotations

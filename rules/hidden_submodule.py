@@ -1,8 +1,8 @@
 """A module or parameter is kept where `parameters()` does not see it: in a plain list, tuple or dict.
 
-`nn.Module` registers what is assigned to an attribute and is itself a module or parameter; it does not look into Python
-containers. Forward runs, backward even computes the gradients, and no optimizer ever steps them; `state_dict`, `.to(device)`
-and `eval()` pass them by as well.
+`nn.Module` registers what is assigned to an attribute and is itself a module or parameter; it does not look into
+Python containers. Forward runs, backward even computes the gradients, and no optimizer ever steps them; `state_dict`,
+`.to(device)` and `eval()` pass them by as well.
 
 Bad:
 
@@ -176,10 +176,10 @@ An optimizer was given it by hand.
         train()
     ```
 
-Symptoms: ValueError: optimizer got an empty parameter list; parameters in a list are not found; model.parameters() is empty;
-AttributeError: cannot assign module before Module.__init__() call; Expected all tensors to be on the same device; Input type
-(torch.cuda.FloatTensor) and weight type (torch.FloatTensor) should be the same; list of layers does not train; Missing key(s)
-in state_dict
+Symptoms: ValueError: optimizer got an empty parameter list; parameters in a list are not found; model.parameters() is
+empty; AttributeError: cannot assign module before Module.__init__() call; Expected all tensors to be on the same
+device; Input type (torch.cuda.FloatTensor) and weight type (torch.FloatTensor) should be the same; list of layers
+does not train; Missing key(s) in state_dict
 """
 
 from __future__ import annotations

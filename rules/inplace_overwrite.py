@@ -1,8 +1,8 @@
 """An in-place write changes a tensor that the backward pass needs, or a leaf that requires a gradient.
 
-Many derivatives are computed from the op's output (sigmoid, tanh, softmax, exp) or input (products, squares). A later write
-into that memory makes backward raise, far from the write. torch names the op whose value was spoilt; gradlint names the write.
-A write that nothing needs, such as ReLU in place after a linear layer, is harmless.
+Many derivatives are computed from the op's output (sigmoid, tanh, softmax, exp) or input (products, squares). A later
+write into that memory makes backward raise, far from the write. torch names the op whose value was spoilt; gradlint
+names the write. A write that nothing needs, such as ReLU in place after a linear layer, is harmless.
 
 Bad:
 
@@ -41,7 +41,7 @@ Bad:
     ```
 
     ```text
-    15:9 error: this in-place write changes a value that backward needs
+    15:9 error: this in-place write changes a value that backward needs, so backward raises
     ```
 
     ```python
@@ -64,7 +64,7 @@ Bad:
     ```
 
     ```text
-    11:9 error: this in-place write changes a leaf that requires a gradient
+    11:9 error: this in-place write changes a leaf that requires a gradient, so it raises
     ```
 
 Good: in place where backward needs nothing: ReLU after a linear layer or a norm.
@@ -121,10 +121,10 @@ Under `no_grad`: a projection after the step.
         train()
     ```
 
-Symptoms: RuntimeError: one of the variables needed for gradient computation has been modified by an inplace operation; is at
-version 1; expected version 0 instead; RuntimeError: a leaf Variable that requires grad is being used in an in-place operation;
-a view of a leaf Variable that requires grad is being used in an in-place operation; Hint: the backtrace further above shows
-the operation that failed to compute its gradient
+Symptoms: RuntimeError: one of the variables needed for gradient computation has been modified by an inplace
+operation; is at version 1; expected version 0 instead; RuntimeError: a leaf Variable that requires grad is being used
+in an in-place operation; a view of a leaf Variable that requires grad is being used in an in-place operation; Hint:
+the backtrace further above shows the operation that failed to compute its gradient
 """
 
 from __future__ import annotations
@@ -150,9 +150,19 @@ class InplaceOverwrite(GraphRule):
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         for event in graph.training.events if graph.training else ():
             if NEEDED in event.error and not carried_over(graph, event):
-                yield self._said(graph, event, "this in-place write changes a value that backward needs, so backward raises", OUT_OF_PLACE)
+                yield self._said(
+                    graph,
+                    event,
+                    "this in-place write changes a value that backward needs, so backward raises",
+                    OUT_OF_PLACE,
+                )
             elif LEAF in event.error:
-                yield self._said(graph, event, "this in-place write changes a leaf that requires a gradient, so it raises", UNDER_NO_GRAD)
+                yield self._said(
+                    graph,
+                    event,
+                    "this in-place write changes a leaf that requires a gradient, so it raises",
+                    UNDER_NO_GRAD,
+                )
 
     def _said(self, graph: ModelGraph, event: Event, what: str, cure: str) -> Finding:
         return self.found(

@@ -1,7 +1,7 @@
 """A cast to an integer or Boolean type stands on every way to the loss.
 
-Only floating and complex tensors carry a gradient. `.long()`, `.int()`, `.bool()` and `.to(torch.uint8)` round the value
-and end its history; a cast back to float does not restore it.
+Only floating and complex tensors carry a gradient. `.long()`, `.int()`, `.bool()` and `.to(torch.uint8)` round the
+value and end its history; a cast back to float does not restore it.
 
 Bad:
 
@@ -22,7 +22,7 @@ Bad:
     ```
 
     ```text
-    12:16 error: `to()` casts to whole numbers, 2 parameter tensors get no gradient
+    12:16 error: `.to()` casts to a type that carries no gradient, which leaves 2 parameter tensors without one
     ```
 
     ```python
@@ -56,7 +56,7 @@ Bad:
     ```
 
     ```text
-    12:16 error: `long()` casts to whole numbers, 4 parameter tensors get no gradient
+    12:16 error: `.long()` casts to a type that carries no gradient, which leaves 4 parameter tensors without one
     ```
 
 Good: indices.
@@ -125,9 +125,9 @@ A mask beside the value.
             return torch.where(keep.unsqueeze(1), weight * self.body(x), 0.1 * weight * x)
     ```
 
-Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; only Tensors of floating
-point and complex dtype can require gradients; long() breaks the gradient; expected Long but found Float; quantised layer
-does not learn
+Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; only Tensors of
+floating point and complex dtype can require gradients; long() breaks the gradient; expected Long but found Float;
+quantised layer does not learn
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A gradient is switched on again behind a cut: the exception goes away, and training does not happen.
 
-"element 0 of tensors does not require grad" says that the loss has no way back to any parameter. `loss.requires_grad = True` or
-`Variable(loss, requires_grad=True)` makes the loss a new leaf. backward then runs, fills the loss's own gradient, and stops
-there. The cut that caused the exception is still in place and is named under `related`.
+"element 0 of tensors does not require grad" says that the loss has no way back to any parameter. `loss.requires_grad
+= True` or `Variable(loss, requires_grad=True)` makes the loss a new leaf. backward then runs, fills the loss's own
+gradient, and stops there. The cut that caused the exception is still in place and is named under `related`.
 
 Bad:
 
@@ -38,7 +38,7 @@ Bad:
     ```
 
     ```text
-    22:9 error: `.requires_grad = ...` silences the exception but restores no gradient, 4 parameter tensors get none
+    22:9 error: `.requires_grad = True` silences the exception and still leaves 4 parameter tensors without a gradient
     ```
 
     ```python
@@ -75,7 +75,7 @@ Bad:
     ```
 
     ```text
-    23:17 error: `Variable()` silences the exception but restores no gradient, 4 parameter tensors get none
+    23:17 error: `Variable()` silences the exception and still leaves 4 parameter tensors without a gradient
     ```
 
 Good: a leaf input for a saliency map.
@@ -230,9 +230,9 @@ A physics-informed loss.
         train()
     ```
 
-Symptoms: I set loss.requires_grad = True, the error is gone but the loss does not go down; loss.requires_grad_(True); loss =
-Variable(loss, requires_grad=True); element 0 of tensors does not require grad and does not have a grad_fn; RuntimeError: you
-can only change requires_grad flags of leaf variables; weights don't update; loss is constant
+Symptoms: I set loss.requires_grad = True, the error is gone but the loss does not go down; loss.requires_grad_(True);
+loss = Variable(loss, requires_grad=True); element 0 of tensors does not require grad and does not have a grad_fn;
+RuntimeError: you can only change requires_grad flags of leaf variables; weights don't update; loss is constant
 """
 
 from __future__ import annotations

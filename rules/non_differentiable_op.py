@@ -1,8 +1,8 @@
 """An op whose output carries no gradient stands on every way to the loss.
 
-argmax, comparisons, `one_hot`, sort's indices, nonzero, bincount and searchsorted return whole numbers or truth values.
-A small change of their input changes nothing, so there is no derivative to pass on. They may select, mask and count
-beside the computation; when the value itself goes through them, nothing before them learns.
+argmax, comparisons, `one_hot`, sort's indices, nonzero, bincount and searchsorted return whole numbers or truth
+values. A small change of their input changes nothing, so there is no derivative to pass on. They may select, mask and
+count beside the computation; when the value itself goes through them, nothing before them learns.
 
 Bad:
 
@@ -33,7 +33,7 @@ Bad:
     ```
 
     ```text
-    7:17 error: `argmax()` has no gradient and stands on every way from 4 parameter tensors to the loss
+    7:17 error: `argmax()` has no derivative and leaves 4 parameter tensors without a gradient
     ```
 
     ```python
@@ -55,7 +55,7 @@ Bad:
     ```
 
     ```text
-    13:28 error: `argmax()` has no gradient and stands on every way from 2 parameter tensors to the loss
+    13:28 error: `argmax()` has no derivative and leaves 2 parameter tensors without a gradient
     ```
 
     ```python
@@ -75,7 +75,7 @@ Bad:
     ```
 
     ```text
-    12:19 error: `gt()` has no gradient and stands on every way from 2 parameter tensors to the loss
+    12:19 error: `>` has no derivative and leaves 2 parameter tensors without a gradient
     ```
 
 Good: the op only selects, and the value path goes on.
@@ -168,9 +168,9 @@ A prediction that nothing trains on.
         train()
     ```
 
-Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; argmax has no gradient; An
-operation has `None` for gradient: K.argmax, K.round; No gradients provided for any variable; accuracy as loss does not
-train; which functions are differentiable
+Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; argmax has no
+gradient; An operation has `None` for gradient: K.argmax, K.round; No gradients provided for any variable; accuracy as
+loss does not train; which functions are differentiable
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The model is trained, and none of its parameters can learn.
 
-Everything is frozen: a loop over all parameters that was meant for the backbone, `requires_grad_(False)` on the whole model, an
-adapter that was never switched on. The loss then has no history and backward raises, or, when an input requires a gradient,
-runs and changes nothing. A model that is only used for inference is frozen rightly.
+Everything is frozen: a loop over all parameters that was meant for the backbone, `requires_grad_(False)` on the whole
+model, an adapter that was never switched on. The loss then has no history and backward raises, or, when an input
+requires a gradient, runs and changes nothing. A model that is only used for inference is frozen rightly.
 
 Bad:
 
@@ -145,9 +145,10 @@ A model that is used for inference only: its input is what is optimised.
         restyle()
     ```
 
-Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; None of the inputs have
-requires_grad=True. Gradients will be None; all parameters are frozen; trainable params: 0; LoRA does not train with gradient
-checkpointing; enable_input_require_grads; loss is constant; ValueError: optimizer got an empty parameter list
+Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; None of the inputs
+have requires_grad=True. Gradients will be None; all parameters are frozen; trainable params: 0; LoRA does not train
+with gradient checkpointing; enable_input_require_grads; loss is constant; ValueError: optimizer got an empty
+parameter list
 """
 
 from __future__ import annotations
@@ -168,10 +169,16 @@ class NothingTrainable(GraphRule):
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         model = graph.model
-        if not (model.trained and model.parameters and not model.trainable and any(p.optimized for p in model.parameters)):
+        if not (
+            model.trained and model.parameters and not model.trainable and any(p.optimized for p in model.parameters)
+        ):
             return
         yield self.found(
-            _frozen_at(model), path=model.path, model=model.name, count=len(model.parameters), extra={"model": model.name}
+            _frozen_at(model),
+            path=model.path,
+            model=model.name,
+            count=len(model.parameters),
+            extra={"model": model.name},
         )
 
 

@@ -27,7 +27,7 @@ Bad:
     ```
 
     ```text
-    14:32 error: `numpy()` leaves torch and cuts 2 parameter tensors off the loss
+    14:32 error: `.numpy()` takes the value out of autograd and leaves 2 parameter tensors without a gradient
     ```
 
     ```python
@@ -36,19 +36,18 @@ Bad:
     from torch import nn
 
 
-    def dice_loss(mask, target):
-        mask, target = mask.detach().numpy(), target.numpy()
-        overlap = 2 * np.sum(mask * target) / (np.sum(mask) + np.sum(target) + 1e-6)
-        return torch.tensor(1 - overlap, requires_grad=True)
+    def spectral_loss(predicted, wanted):
+        predicted, wanted = predicted.detach().numpy(), wanted.numpy()
+        return np.abs(np.fft.rfft(predicted) - np.fft.rfft(wanted)).mean(axis=1)
 
 
     def train(steps=100):
-        model = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1), nn.Sigmoid())
+        model = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 32))
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
         for _ in range(steps):
-            image = torch.rand(4, 1, 16, 16)
+            clean = torch.randn(16, 32)
             optimizer.zero_grad()
-            loss = dice_loss(model(image), (image > 0.5).float())
+            loss = torch.from_numpy(spectral_loss(model(clean + 0.1 * torch.randn_like(clean)), clean)).mean()
             loss.backward()
             optimizer.step()
 
@@ -58,6 +57,7 @@ Bad:
     ```
 
     ```text
+    7:25 error: `.numpy()` takes the value out of autograd and leaves 4 parameter tensors without a gradient
     ```
 
 Good: conversion after the loss, for a metric.
@@ -202,9 +202,9 @@ Numpy and math on shapes and constants.
         return torch.randn(2, 10, 16)
     ```
 
-Symptoms: RuntimeError: Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead; element 0 of
-tensors does not require grad and does not have a grad_fn; loss does not change after using numpy; scipy in forward;
-gradient lost after from_numpy; metric as loss does not train
+Symptoms: RuntimeError: Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead; element
+0 of tensors does not require grad and does not have a grad_fn; loss does not change after using numpy; scipy in
+forward; gradient lost after from_numpy; metric as loss does not train
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A tensor's memory is handed to code that gradlint cannot read, so nothing is known of the gradient behind it.
 
-A kernel called by address, through `ctypes` or a compiled extension, works on bare memory. autograd does not see it, and neither
-does gradlint: unless the call stands in an `autograd.Function` with a backward of its own, no gradient passes. This is a
-note, since the kernel's wrapper may do what is needed elsewhere.
+A kernel called by address, through `ctypes` or a compiled extension, works on bare memory. autograd does not see it,
+and neither does gradlint: unless the call stands in an `autograd.Function` with a backward of its own, no gradient
+passes. This is a note, since the kernel's wrapper may do what is needed elsewhere.
 
 Bad:
 
@@ -30,6 +30,7 @@ Bad:
     ```
 
     ```text
+    19:72 note: `.data_ptr()` hands memory to foreign code, so the gradient of 2 parameter tensors is unknown
     ```
 
 Good: the kernel has a backward.
@@ -66,8 +67,8 @@ Good: the kernel has a backward.
             return self.head(Copy.apply(self.layer(x)))
     ```
 
-Symptoms: param.grad is None after a custom CUDA kernel; data_ptr loses the gradient; ctypes kernel in forward; triton kernel
-without backward; layer before the extension does not learn
+Symptoms: param.grad is None after a custom CUDA kernel; data_ptr loses the gradient; ctypes kernel in forward; triton
+kernel without backward; layer before the extension does not learn
 """
 
 from __future__ import annotations
@@ -80,6 +81,6 @@ from gradlint.graph import Reason
 class OpaqueCall(PathRule):
     code = "GL114"
     severity = Severity.NOTE
-    message = "`{expression}` hands memory to code that cannot be read, so nothing is known of the gradient of {count}"
+    message = "`{expression}` hands memory to foreign code, so the gradient of {count} is unknown"
     advice = "wrap the call in an autograd.Function with a backward"
     reasons = frozenset({Reason.OPAQUE})

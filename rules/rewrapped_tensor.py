@@ -1,8 +1,8 @@
 """A tensor is rebuilt from tensors, and the new one forgets how they were computed.
 
-`torch.tensor`, `torch.Tensor`, `torch.FloatTensor`, `torch.as_tensor` of a list and `Variable(t.data)` copy values into a
-new leaf. `torch.stack` and `torch.cat` join tensors and keep their history. `requires_grad=True` on the copy does not
-bring it back: it only makes the exception go away.
+`torch.tensor`, `torch.Tensor`, `torch.FloatTensor`, `torch.as_tensor` of a list and `Variable(t.data)` copy values
+into a new leaf. `torch.stack` and `torch.cat` join tensors and keep their history. `requires_grad=True` on the copy
+does not bring it back: it only makes the exception go away.
 
 Bad:
 
@@ -37,7 +37,7 @@ Bad:
     ```
 
     ```text
-    12:16 error: `tensor()` builds a new tensor without a history, 4 parameter tensors get no gradient
+    12:16 error: `tensor()` copies values into a new leaf and leaves 4 parameter tensors without a gradient
     ```
 
     ```python
@@ -58,7 +58,7 @@ Bad:
     ```
 
     ```text
-    14:16 error: `FloatTensor()` builds a new tensor without a history, 4 parameter tensors get no gradient
+    14:16 error: `FloatTensor()` copies values into a new leaf and leaves 4 parameter tensors without a gradient
     ```
 
 Good: the history is kept.
@@ -129,9 +129,9 @@ A constant of the forward pass.
         return torch.rand(2, 3, 16, 16)
     ```
 
-Symptoms: UserWarning: To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone(); element 0 of
-tensors does not require grad and does not have a grad_fn; weights don't update after torch.tensor(list); list of losses to
-tensor; param.grad is None after backward
+Symptoms: UserWarning: To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone();
+element 0 of tensors does not require grad and does not have a grad_fn; weights don't update after torch.tensor(list);
+list of losses to tensor; param.grad is None after backward
 """
 
 from __future__ import annotations

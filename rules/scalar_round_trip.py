@@ -1,8 +1,8 @@
 """A tensor is read as a Python number, and the number flows on into the output or the loss.
 
-`.item()`, `.tolist()`, `float(t)` and `int(t)` return plain numbers, which carry no history. For a log line that is what
-you want. In the computation it freezes the value: the parameters behind it get no gradient, although they change the
-result.
+`.item()`, `.tolist()`, `float(t)` and `int(t)` return plain numbers, which carry no history. For a log line that is
+what you want. In the computation it freezes the value: the parameters behind it get no gradient, although they change
+the result.
 
 Bad:
 
@@ -28,7 +28,7 @@ Bad:
     ```
 
     ```text
-    14:16 error: `item()` turns a tensor into a Python number, 1 parameter tensor get no gradient
+    14:16 error: `.item()` turns a tensor into a Python number and leaves 1 parameter tensor without a gradient
     ```
 
     ```python
@@ -62,7 +62,7 @@ Bad:
     ```
 
     ```text
-    19:22 error: `float()` turns a tensor into a Python number, 4 parameter tensors get no gradient
+    19:22 error: `float()` turns a tensor into a Python number and leaves 4 parameter tensors without a gradient
     ```
 
 Good: a number for the log.
@@ -145,9 +145,9 @@ Arithmetic on shapes and lengths.
         return torch.randint(0, 50, (3, 9)), torch.tensor([9, 5, 7])
     ```
 
-Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; parameter does not change;
-temperature does not learn; item() breaks gradient; param.grad is None after backward; a Tensor with N elements cannot be
-converted to Scalar
+Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; parameter does not
+change; temperature does not learn; item() breaks gradient; param.grad is None after backward; a Tensor with N
+elements cannot be converted to Scalar
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The graph of an earlier step is reached again, because one of its values was kept.
 
-A hidden state, a running average or a memory that is carried from batch to batch without `detach()` links each step to all
-steps before it. backward has freed their buffers and raises. `retain_graph=True` silences the exception: the steps grow
-slower one by one, memory fills, and weights that were changed since are used with stale values.
+A hidden state, a running average or a memory that is carried from batch to batch without `detach()` links each step
+to all steps before it. backward has freed their buffers and raises. `retain_graph=True` silences the exception: the
+steps grow slower one by one, memory fills, and weights that were changed since are used with stale values.
 
 Bad:
 
@@ -193,10 +193,10 @@ Several losses on one graph.
         train()
     ```
 
-Symptoms: RuntimeError: Trying to backward through the graph a second time (or directly access saved tensors after they have
-already been freed); Specify retain_graph=True if you need to backward through the graph a second time; training gets slower
-every step; memory grows with every iteration; one of the variables needed for gradient computation has been modified by an
-inplace operation after retain_graph=True
+Symptoms: RuntimeError: Trying to backward through the graph a second time (or directly access saved tensors after
+they have already been freed); Specify retain_graph=True if you need to backward through the graph a second time;
+training gets slower every step; memory grows with every iteration; one of the variables needed for gradient
+computation has been modified by an inplace operation after retain_graph=True
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """A tensor that wants a gradient is an attribute of the model without being a parameter of it.
 
-Only an `nn.Parameter` is registered. A plain tensor with `requires_grad=True` gets its gradient and no optimizer steps it. The
-same happens to `nn.Parameter(...).to(device)`, `.cuda()` or `nn.Parameter(...) * 0.02`: the call returns a new tensor, computed
-from the parameter, and the parameter itself is dropped. On a machine without an accelerator `.to(device)` returns the parameter
-itself, so the fault appears where the model is trained and not where it was tested.
+Only an `nn.Parameter` is registered. A plain tensor with `requires_grad=True` gets its gradient and no optimizer
+steps it. The same happens to `nn.Parameter(...).to(device)`, `.cuda()` or `nn.Parameter(...) * 0.02`: the call
+returns a new tensor, computed from the parameter, and the parameter itself is dropped. On a machine without an
+accelerator `.to(device)` returns the parameter itself, so the fault appears where the model is trained and not where
+it was tested.
 
 Bad:
 
@@ -23,7 +24,7 @@ Bad:
     ```
 
     ```text
-    9:28 error: `temperature` is a plain tensor with requires_grad, so `parameters()` misses it and no optimizer trains it
+    9:28 error: `temperature` wants a gradient and is no parameter of the model, so no optimizer trains it
     ```
 
     ```python
@@ -47,7 +48,7 @@ Bad:
     ```
 
     ```text
-    8:23 error: `prefix` is computed from a parameter and is itself none, so `parameters()` misses it and no optimizer trains it
+    8:23 error: `prefix` is computed from a parameter and is no parameter itself, so no optimizer trains it
     ```
 
     ```python
@@ -66,7 +67,7 @@ Bad:
     ```
 
     ```text
-    9:22 error: `shift` is computed from a parameter and is itself none, so `parameters()` misses it and no optimizer trains it
+    9:22 error: `shift` is computed from a parameter and is no parameter itself, so no optimizer trains it
     ```
 
 Good: a parameter; the arithmetic stands inside of it or in forward.
@@ -148,7 +149,7 @@ from gradlint.rule import GraphRule
 class UnregisteredParameter(GraphRule):
     code = "GL111"
     severity = Severity.ERROR
-    message = "`{holder}` {why}, so `parameters()` misses it and no optimizer trains it"
+    message = "`{holder}` {why}, so no optimizer trains it"
     advice = "{cure}"
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
@@ -164,8 +165,8 @@ class UnregisteredParameter(GraphRule):
                 )
 
 
-NON_LEAF = "is computed from a parameter and is itself none"
-LEAF = "is a plain tensor with requires_grad"
+NON_LEAF = "is computed from a parameter and is no parameter itself"
+LEAF = "wants a gradient and is no parameter of the model"
 COMPUTE_INSIDE = "compute inside of nn.Parameter(...), and move the whole model with model.to(device)"
 WRAP = "wrap it in nn.Parameter"
 

@@ -1,9 +1,10 @@
 """A registered trainable parameter takes no part in the result, so it never gets a gradient.
 
-The module is built, counted, saved and handed to the optimizer, and no output depends on it: a copy-paste slip, a call
-whose result is dropped, a leftover. Training on one device says nothing. Distributed data parallel stops with an exception
-that names no line. gradlint names the part and the line that built it, or, when its result is dropped, the line of the
-call. It stays silent when any method or function of the file reads the part, since another mode may train it.
+The module is built, counted, saved and handed to the optimizer, and no output depends on it: a copy-paste slip, a
+call whose result is dropped, a leftover. Training on one device says nothing. Distributed data parallel stops with an
+exception that names no line. gradlint names the part and the line that built it, or, when its result is dropped, the
+line of the call. It stays silent when any method or function of the file reads the part, since another mode may train
+it.
 
 Bad:
 
@@ -39,7 +40,7 @@ Bad:
     ```
 
     ```text
-    21:23 warning: `second` takes no part in the result, 6 parameter tensors never get a gradient
+    21:23 warning: no output depends on `second`, which leaves 6 parameter tensors without a gradient
     ```
 
     ```python
@@ -61,7 +62,7 @@ Bad:
     ```
 
     ```text
-    14:9 warning: `refine` takes no part in the result, 2 parameter tensors never get a gradient
+    14:9 warning: no output depends on `refine`, which leaves 2 parameter tensors without a gradient
     ```
 
 Good: another mode uses it.
@@ -170,9 +171,10 @@ Stochastic depth skips a layer now and then.
             return x
     ```
 
-Symptoms: RuntimeError: Expected to have finished reduction in the prior iteration before starting a new one. This error
-indicates that your module has parameters that were not used in producing loss; Parameter indices which did not receive grad
-for rank 0; find_unused_parameters=True; param.grad is None after backward; layer defined but not used; DDP unused parameters
+Symptoms: RuntimeError: Expected to have finished reduction in the prior iteration before starting a new one. This
+error indicates that your module has parameters that were not used in producing loss; Parameter indices which did not
+receive grad for rank 0; find_unused_parameters=True; param.grad is None after backward; layer defined but not used;
+DDP unused parameters
 """
 
 from __future__ import annotations
@@ -202,7 +204,11 @@ class UnusedParameter(GraphRule):
         for part, members in groupby(filter(_is_trained, unused), key=lambda p: p.unused_part):
             lost = tuple(members)
             yield self.found(
-                lost[0].made, path=model.path, part=part, count=counted(lost, "parameter tensor"), extra=affected(model, lost)
+                lost[0].made,
+                path=model.path,
+                part=part,
+                count=counted(lost, "parameter tensor"),
+                extra=affected(model, lost),
             )
         yield from self._dropped(graph, tuple(filter(_is_trained, result.dropped)))
 

@@ -1,8 +1,9 @@
 """A way to the loss exists, but its gradient is zero almost everywhere.
 
-round, floor, ceil, trunc and sign are flat between their steps: autograd passes zeros, not None, so nothing complains,
-`grad` is there, and the weights stay where they are. This is proved from the operators. A gradient that happens to be
-zero in the first step (LoRA's first matrix, a residual branch that starts at zero) is right and is not reported.
+round, floor, ceil, trunc and sign are flat between their steps: autograd passes zeros, not None, so nothing
+complains, `grad` is there, and the weights stay where they are. This is proved from the operators. A gradient that
+happens to be zero in the first step (LoRA's first matrix, a residual branch that starts at zero) is right and is not
+reported.
 
 Bad:
 
@@ -23,7 +24,7 @@ Bad:
     ```
 
     ```text
-    12:16 error: `round()` passes on a gradient of zero almost everywhere, 2 parameter tensors cannot learn
+    12:16 error: `round()` has a derivative of zero almost everywhere, so 2 parameter tensors cannot learn
     ```
 
     ```python
@@ -58,7 +59,7 @@ Bad:
     ```
 
     ```text
-    12:16 error: `sign()` passes on a gradient of zero almost everywhere, 2 parameter tensors cannot learn
+    12:16 error: `sign()` has a derivative of zero almost everywhere, so 2 parameter tensors cannot learn
     ```
 
     ```python
@@ -79,7 +80,7 @@ Bad:
     ```
 
     ```text
-    14:39 error: `mul()` passes on a gradient of zero almost everywhere, 2 parameter tensors cannot learn
+    14:39 error: `* 0` has a derivative of zero almost everywhere, so 2 parameter tensors cannot learn
     ```
 
 Good: a straight-through estimator.
@@ -137,8 +138,8 @@ A residual branch that starts at zero (ReZero).
             return self.head(x + self.strength * self.branch(x))
     ```
 
-Symptoms: grad is zero; gradient is all zeros; round has no gradient, why; sign function gradient; loss does not change from
-the first step; weights don't update; quantisation aware training does not learn
+Symptoms: grad is zero; gradient is all zeros; round has no gradient, why; sign function gradient; loss does not
+change from the first step; weights don't update; quantisation aware training does not learn
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 from tests.tree import RULES, Import, Module, length, modules, rules
 
 LAYERS = (
-    ("finding", "errors", "frame"),
+    ("finding", "errors", "frame", "intent"),
     ("source", "graph", "training", "inputs", "ops", "kernel", "wire"),
     ("rule", "recording"),
     ("analysis", "registry", "config", "suppress", "baseline", "fixes", "cache", "discover", "frontends"),

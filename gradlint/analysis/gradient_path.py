@@ -21,7 +21,7 @@ class PathRule(GraphRule):
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         for cause in reach(graph).causes:
-            lost = starved_for_sure(graph.model, cause)
+            lost = starved_for_sure(cause)
             if cause.cut.reason in self.reasons and lost:
                 yield self.starves(graph, cause, lost)
 
@@ -39,7 +39,7 @@ class PathRule(GraphRule):
         )
 
 
-def starved_for_sure(model: Model, cause: Cause) -> tuple[Parameter, ...]:
+def starved_for_sure(cause: Cause) -> tuple[Parameter, ...]:
     """The parameters of a cause that somebody means to train.
 
     Where optimizers were seen, only what they hold is trained; networks that the file moves by hand are not.
@@ -89,11 +89,14 @@ def spelling(cut: Cut) -> str:
     if native in _CONVERSIONS:
         return _CONVERSIONS[native]
     plain = native.strip("_")
+    if plain == "mul" and cut.reason is Reason.ZERO:
+        return "* 0"
     return _SIGNS.get(plain) or f"{'.' if native in _METHODS else ''}{plain}()"
 
 
 _ASSIGNED = {"set:requires_grad": "True"}
-_METHODS = frozenset("detach detach_ numpy item tolist to type long int short char byte bool requires_grad_ data_ptr".split())
+_METHODS = {"detach", "detach_", "numpy", "item", "tolist", "requires_grad_", "data_ptr"}
+_METHODS |= {"to", "type", "long", "int", "short", "char", "byte", "bool"}
 """Calls that exist on tensors only."""
 
 _CONVERSIONS = {

@@ -1,7 +1,7 @@
 """Which parameters a gradient reaches, and which expression is to blame for those that it does not.
 
-Blame is a cheapest-way search: from the losses backwards along value flow, an edge that passes gradient costs nothing and
-a closed one costs its reason's price. The closed edges on a parameter's cheapest way are the cuts to mend.
+Blame is a cheapest-way search: from the losses backwards along value flow, an edge that passes gradient costs nothing
+and a closed one costs its reason's price. The closed edges on a parameter's cheapest way are the cuts to mend.
 """
 
 from __future__ import annotations
@@ -137,11 +137,26 @@ def _in_outputs(graph: ModelGraph, parameter: Parameter) -> bool:
     return parameter.node is not None and parameter.node in graph.reaching(graph.model.outputs)
 
 
-def price(graph: ModelGraph, edge: Edge) -> int:
-    """What a way through this edge costs; a whole number's edge is a consequence of the cut that made it whole."""
+def price(graph: ModelGraph, edge: Edge, shared: frozenset[int] = frozenset()) -> int:
+    """What a way through this edge costs; a whole number's edge is a consequence of the cut that made it whole.
+
+    `shared` are values that several steps read: data of an earlier rollout, which no step is meant to learn through.
+    """
     if edge.open or _is_whole(graph.node(edge.source)):
         return 0
-    return MASK_PRICE if edge.reason is Reason.NON_DIFFERENTIABLE else CUT_PRICE
+    dear = edge.reason is Reason.NON_DIFFERENTIABLE or edge.target in shared
+    return MASK_PRICE if dear else CUT_PRICE
+
+
+def between_steps(graph: ModelGraph) -> frozenset[int]:
+    """The values that the losses of two steps of one loop are computed from."""
+    losses = graph.training.of(EventKind.LOSS) if graph.training else ()
+    places: dict[Frame | None, list[int]] = {}
+    for event in losses:
+        if event.node is not None:
+            places.setdefault(event.frame, []).append(event.node)
+    pairs = [(nodes[0], nodes[-1]) for nodes in places.values() if len(nodes) > 1]
+    return frozenset(node for one, two in pairs for node in graph.reaching([one]) & graph.reaching([two]))
 
 
 def _is_whole(node: Node) -> bool:
@@ -152,6 +167,7 @@ def _cheapest(graph: ModelGraph) -> dict[int, Edge]:
     """For every node that some target is computed from, the first edge of its cheapest way there."""
     best = {target: 0 for target in graph.model.targets if target in graph}
     first: dict[int, Edge] = {}
+    shared = between_steps(graph)
     queue = [(0, -target) for target in best]
     heapq.heapify(queue)
     while queue:
@@ -159,7 +175,7 @@ def _cheapest(graph: ModelGraph) -> dict[int, Edge]:
         if cost > best[-negative]:
             continue
         for edge in graph.incoming(-negative):
-            total = cost + price(graph, edge)
+            total = cost + price(graph, edge, shared)
             if total < best.get(edge.source, total + 1):
                 best[edge.source] = total
                 first[edge.source] = edge
@@ -215,7 +231,7 @@ def _blamed(cuts: tuple[Cut, ...]) -> Cut:
     masked = [cut for cut in cuts if cut.reason is Reason.MASKED]
     if masked:
         return masked[0]
-    together = [cut for cut in cuts if _same_expression(cut.place, cuts[0].place)]
+    together = [cut for cut in cuts if cut is cuts[0] or _same_expression(cut.place, cuts[0].place)]
     main = min(together, key=lambda cut: PRECEDENCE.index(cut.reason))
     if main.reason is Reason.GRAD_DISABLED:
         return next((cut for cut in cuts if cut.reason in HARD), main)

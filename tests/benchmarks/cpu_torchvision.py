@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -52,12 +54,12 @@ def _loads(folder: Path) -> bool:
 
 
 def _give_bodies(library: torch.library.Library) -> None:
-    import torchvision.extension
-    from torchvision.ops.roi_align import _roi_align
-
-    torchvision.extension._has_ops = lambda: True
+    extension, align = (importlib.import_module(f"torchvision.{name}") for name in ("extension", "ops.roi_align"))
+    plain = inspect.unwrap(align._roi_align)
+    extension._has_ops = lambda: True
+    align._roi_align = plain  # torchvision's own fallback would go through torch.compile
     library.impl("nms", _nms, "CPU")
-    library.impl("roi_align", _roi_align, "CompositeImplicitAutograd")
+    library.impl("roi_align", plain, "CompositeImplicitAutograd")
 
 
 def _nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:

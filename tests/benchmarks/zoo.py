@@ -12,6 +12,7 @@ the whole check, analyses and rules included.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import json
 import os
@@ -29,6 +30,7 @@ from typing import Any
 FAMILIES = ("timm", "torchvision", "transformers")
 MIB = 2**20
 POLL_SECONDS = 0.05
+PR_SET_PDEATHSIG = 1
 REPEATS = 3
 REPEAT_BELOW_SECONDS = 4.0
 RECORDED = ("recorded", "exported")
@@ -178,6 +180,7 @@ def start(result: Result, eager_only: bool) -> Child:
         os.set_blocking(reading, False)
         return Child(pid, reading, result, time.monotonic())
     os.setsid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no child outlives the run
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)

@@ -203,19 +203,23 @@ def _torchvision(name: str) -> Iterator[Way]:
             yield from (lambda size=size: _image(model(), 3, size) for size in (*IMAGE_SIZES, 299))
 
 
-def _detection(model: nn.Module) -> Subject:
+def _detection(model: Any) -> Subject:
     target = {
         "boxes": torch.tensor([[8.0, 8.0, 72.0, 72.0]]),
         "labels": torch.tensor([1]),
         "masks": torch.ones(1, SIDE, SIDE, dtype=torch.uint8),
         "keypoints": torch.tensor([[[32.0, 32.0, 1.0]] * KEYPOINTS]),
     }
-    model.transform.min_size, model.transform.max_size = (SIDE,), SIDE  # type: ignore[union-attr, assignment]
+    model.transform.min_size, model.transform.max_size = (SIDE,), SIDE
+    if hasattr(model, "roi_heads"):
+        model.rpn._pre_nms_top_n = model.rpn._post_nms_top_n = {"training": PROPOSALS, "testing": PROPOSALS}
+        model.roi_heads.fg_bg_sampler.batch_size_per_image = PROPOSALS
     images = [torch.rand(3, SIDE, SIDE) for _ in range(BATCH)]
     return Subject(model, (images, [target] * BATCH), f"{BATCH} images with targets")
 
 
 KEYPOINTS = 17
+PROPOSALS = 16
 
 
 def _transformers(name: str) -> Iterator[Way]:

@@ -1,4 +1,4 @@
-"""Makes the surroundings of a training step small and quiet: one process, small batches, no waiting, no files written."""
+"""Makes the surroundings of a training step small and quiet: one process, small batches, no waiting, no files."""
 
 from __future__ import annotations
 
@@ -112,9 +112,7 @@ def _loading(original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def init(*arguments: Any, **keywords: Any) -> None:
         given = signature.bind(*arguments, **keywords).arguments
-        if any(
-            True for _ in placeholders(vars(given["dataset"]).values() if hasattr(given["dataset"], "__dict__") else ())
-        ):
+        if _holds_placeholder(given["dataset"]):
             raise FileNotFoundError("the data of the loader is missing")
         settings = given | {name: value for name, value in IN_PROCESS.items() if name in given}
         if isinstance(settings.get("batch_size"), int):
@@ -122,6 +120,10 @@ def _loading(original: Callable[..., None]) -> Callable[..., None]:
         original(**settings)
 
     return init
+
+
+def _holds_placeholder(dataset: Any) -> bool:
+    return any(True for _ in placeholders((dataset, getattr(dataset, "__dict__", {}))))
 
 
 def _parsing(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -139,7 +141,8 @@ def _parsing(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _command(action: Any) -> str:
-    return next((name for name in action.choices if "train" in name), next(iter(action.choices)))
+    names = [str(name) for name in action.choices]
+    return next((name for name in names if "train" in name), names[0])
 
 
 def _provide(action: argparse.Action) -> None:

@@ -1,4 +1,4 @@
-"""The sizes that an assertion, or the condition of a `raise`, compared when it failed: read from the frames of the error."""
+"""The sizes that a failed assertion, or the condition of a `raise`, compared: read from the frames of the error."""
 
 from __future__ import annotations
 

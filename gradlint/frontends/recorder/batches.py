@@ -1,4 +1,4 @@
-"""Decides what missing data must be: the inputs of a model from its layers, the target of a loss from its predictions."""
+"""Decides what missing data must be: a model's inputs from its layers, a loss's target from its predictions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Options = dict[str, Any]
 
 def decided(function: Callable[..., Any], args: Arguments, kwargs: Options) -> Any:
     """The result of a torch function some of whose arguments are placeholders; undecided where nothing decides them."""
-    known = [value for value in _tensors((settled(args), settled(kwargs)))]
+    known = _tensors((settled(args), settled(kwargs)))
     open_ones = [one for one in placeholders((args, kwargs)) if undecided(one)]
     if open_ones and not known:
         return open_ones[0].derived()
@@ -52,7 +52,7 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 
 
 def _fitting(name: str, args: Arguments, known: list[torch.Tensor]) -> torch.Tensor:
-    """A tensor that an operation with the known ones accepts: a target of a loss, an input of a layer, else one like them."""
+    """A tensor that an operation with the known ones accepts: a loss's target, a layer's input, else one like them."""
     first = known[0]
     if name in LAYER_INPUTS and undecided(args[0]):
         return LAYER_INPUTS[name](first)
@@ -120,7 +120,7 @@ def fed(module: nn.Module, args: Arguments, kwargs: Options, feeder: Feeder) -> 
         return inferred, named
     for name, value in _bound(module, inferred, named).items():
         given = _bound(module, args, kwargs).get(name)
-        if undecided(given):
+        if isinstance(given, Placeholder) and undecided(given):
             given.decide(value)
     return settled(args), settled(kwargs)
 

@@ -1,4 +1,4 @@
-"""Building a model of the user's: with the arguments that the user gave, the file shows, the defaults say, or names suggest."""
+"""Building a user's model: with the arguments that the settings give, the file shows, or names suggest."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ MAX_GUESSES = 12
 MAX_REPAIRS = 24
 MEND_COST = 0.5
 """A repair counts half as much as an alternative guess: it answers an error."""
+MAX_REASON = 200
+"""Characters of an error's text that a message repeats."""
 MAX_NESTED = 2
 """Models built as arguments of models built as arguments."""
 _HEADS = re.compile(r"head|group|expert|cardinal|patch|window")
@@ -305,4 +307,5 @@ def _changes(slots: dict[str, Any], error: str) -> Iterator[dict[str, Any]]:
 
 def _advice(target: Target, errors: Sequence[str]) -> str:
     reason = errors[0] if errors else "its arguments are unknown"
-    return f"`{target.name}` could not be built ({reason[:200]}): add `def gradlint_model(): return {target.name}(...)` to the file"
+    snippet = f"def gradlint_model(): return {target.name}(...)"
+    return f"`{target.name}` could not be built ({reason[:MAX_REASON]}): add `{snippet}` to the file"

@@ -44,8 +44,8 @@ _CONVOLUTIONS: dict[type[nn.Module], tuple[tuple[int, ...], int]] = {
 def recipes_for(demand: Demand, name: str, *, sequential: bool, known: Sequence[Shape]) -> list[Recipe]:
     """What the input could be after what the model did with it, likeliest first.
 
-    `name` is the parameter's, key's or attribute's name, `sequential` tells that the model has layers for sequences, `known` are
-    the shapes of the inputs that are already decided.
+    `name` is the parameter's, key's or attribute's name, `sequential` tells that the model has layers for sequences,
+    `known` are the shapes of the inputs that are already decided.
     """
     probe = demand.probe
     match demand.kind:
@@ -191,7 +191,7 @@ def _sequence(size: int, batch_first: bool) -> list[Shape]:
 
 
 def state_recipe(layer: nn.LSTM | nn.GRU | nn.RNN) -> Recipe:
-    """The initial state of a recurrent layer: `(h, c)` for an LSTM, else `h`, each (layers * directions, batch, hidden)."""
+    """The initial state of a recurrent layer: `(h, c)` for an LSTM, else `h`; (layers * directions, batch, hidden)."""
     directions = 2 if layer.bidirectional else 1
     state = TensorRecipe((layer.num_layers * directions, BATCH, layer.hidden_size))
     return GroupRecipe("tuple", ((0, state), (1, state))) if isinstance(layer, nn.LSTM) else state
@@ -256,7 +256,7 @@ def _convolution(axes: int) -> Callable[..., list[Recipe]]:
     return shapes
 
 
-def _embedding(call: Call, _probe: Probe, tensors: list[torch.Tensor], name: str) -> list[Recipe]:
+def _embedding(_call: Call, _probe: Probe, tensors: list[torch.Tensor], name: str) -> list[Recipe]:
     rows = tensors[0].shape[0] if tensors else MAX_INDEX
     return [TensorRecipe(shape, "int64", 0, max(1, min(rows, MAX_INDEX))) for shape in index_shapes(name)]
 
@@ -289,7 +289,7 @@ def _resized(shape: Shape, axis: int, size: int) -> Shape:
     return (*shape[:axis], size, *shape[axis + 1 :])
 
 
-def _masking(call: Call, probe: Probe, tensors: list[torch.Tensor], name: str) -> list[Recipe]:
+def _masking(_call: Call, _probe: Probe, tensors: list[torch.Tensor], name: str) -> list[Recipe]:
     return _like(tensors[0], name, boolean=True) if tensors else []
 
 
@@ -307,7 +307,7 @@ def _split(call: Call, probe: Probe, _tensors: list[torch.Tensor], _name: str) -
     )
 
 
-def _joined(call: Call, probe: Probe, tensors: list[torch.Tensor], _name: str) -> list[Recipe]:
+def _joined(_call: Call, _probe: Probe, tensors: list[torch.Tensor], _name: str) -> list[Recipe]:
     if not tensors:
         return []
     return _shapes([tuple(one.shape) for one in tensors] + [(*tensors[0].shape[:-1], 1)])
@@ -377,5 +377,3 @@ def _defaults(rank: int) -> list[Shape]:
         5: [(BATCH, 4, 3, 32, 32), (BATCH, 3, 4, 32, 32)],
     }
     return shapes.get(rank, [(BATCH,) * rank])
-
-

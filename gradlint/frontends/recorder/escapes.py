@@ -21,6 +21,10 @@ FROZEN, MADE = "gradlint_frozen", "gradlint_made"
 """Marks in a parameter's `__dict__`: the frames that switched its gradient off, and those that built it."""
 
 
+PLAIN = frozenset({"__float__", "__int__", "__index__", "__complex__", "__bool__"})
+"""Conversions whose result Python insists on being of the plain type."""
+
+
 def leave(
     recorder: Recorder, name: str, function: Any, args: tuple[Any, ...], options: dict[str, Any], frame: FrameType
 ) -> Any:
@@ -43,7 +47,8 @@ def leave(
         )
     )
     recorder.tape.link(source, node, Passage.BLOCKED, Reason.NUMPY if array else Reason.SCALAR)
-    return tracked(result, frozenset({node}))
+    # `float(t)` and its like take nothing but the plain type; `Recorder.number` tracks them where it can.
+    return result if name in PLAIN else tracked(result, frozenset({node}))
 
 
 def point(

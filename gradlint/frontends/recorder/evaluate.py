@@ -1,8 +1,8 @@
 """The value of an expression that a file shows, found without running the file's statements.
 
-Names are resolved to the expression that was last assigned to them, in the function, its callers, the `__main__` block or the
-imported module. Only what has no effect outside of the process is called: constructors, tensor and array functions, and
-functions of the file that neither train, read nor write.
+Names are resolved to the expression that was last assigned to them, in the function, its callers, the `__main__`
+block or the imported module. Only what has no effect outside of the process is called: constructors, tensor and array
+functions, and functions of the file that neither train, read nor write.
 """
 
 from __future__ import annotations
@@ -23,38 +23,31 @@ from typing import Any
 import torch
 
 from gradlint.frontends.recorder.arguments import parser_defaults
-from gradlint.frontends.recorder.scopes import Function, Scope
+from gradlint.frontends.recorder.scopes import Function, Scope, words
 
 MAX_DEPTH = 40
 """Names and calls followed for one expression; deeper ones are given up (recursive definitions)."""
 
-_BUILTINS = frozenset(
-    ["abs", "all", "any", "bool", "dict", "divmod", "enumerate", "float", "frozenset", "int", "iter", "isinstance", "len", "list", "map", "max", "min", "next", "pow", "range", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "type", "zip"]
+_BUILTINS = words(
+    """
+    abs all any bool dict divmod enumerate float frozenset int iter isinstance len list map max min next pow range
+    reversed round set slice sorted str sum tuple type zip
+    """
 )
-_HARMFUL = frozenset(
-    ["backward", "step", "save", "load", "dump", "open", "input", "exit", "quit", "system", "run", "Popen", "remove", "unlink", "mkdir", "makedirs", "rmtree", "write", "write_text", "urlopen", "urlretrieve", "urlretrieve", "download", "load_dataset", "from_pretrained", "init_process_group", "barrier", "eval", "exec", "fit", "train_model", "sleep", "read_csv", "read_parquet", "imread", "fromfile", "loadtxt", "compile", "set_default_dtype", "set_default_device", "load_state_dict", "load_from_checkpoint", "start", "serve"]
+_HARMFUL = words(
+    """
+    backward step save load dump system run Popen remove unlink mkdir makedirs rmtree write write_text urlopen
+    download load_dataset from_pretrained init_process_group barrier fit train_model sleep read_csv read_parquet
+    imread fromfile loadtxt set_default_dtype set_default_device load_state_dict load_from_checkpoint start serve
+    urlretrieve
+    """
 )
-_LIBRARIES = (
-    "torch",
-    "numpy",
-    "math",
-    "random",
-    "collections",
-    "types",
-    "argparse",
-    "functools",
-    "itertools",
-    "dataclasses",
-)
-_LIBRARIES_OK = _LIBRARIES + (
-    "transformers",
-    "omegaconf",
-    "ml_collections",
-    "easydict",
-    "enum",
-    "typing",
-    "builtins",
-    "scipy",
+_HARMFUL_BUILTINS = words("open input exit quit eval exec compile __import__ breakpoint")
+_LIBRARIES = words(
+    """
+    torch numpy math random collections types argparse functools itertools dataclasses transformers omegaconf
+    ml_collections easydict enum typing builtins scipy
+    """
 )
 _DEVICE_MOVES = frozenset({"cuda", "cpu", "mps"})
 _BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -301,7 +294,7 @@ class Evaluator:
         home = getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__
         if home == self._module.__name__:
             return self._own_harmless(function, name)
-        return str(home).split(".")[0] in _LIBRARIES_OK or isinstance(function, types.MethodDescriptorType)
+        return str(home).split(".")[0] in _LIBRARIES or isinstance(function, types.MethodDescriptorType)
 
     def _own_harmless(self, function: Any, name: str) -> bool:
         if inspect.isclass(function):
@@ -318,8 +311,12 @@ def effects(function: Function | None) -> set[str]:
     if function is None:
         return {"unknown"}
     nodes = list(ast.walk(function))
-    called = {_called_name(node) for node in nodes if isinstance(node, ast.Call)}
-    return (called & _HARMFUL) | {"global" for node in nodes if isinstance(node, ast.Global)}
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    called = {_called_name(node) for node in calls}
+    plain = {node.func.id for node in calls if isinstance(node.func, ast.Name)}
+    return (
+        (called & _HARMFUL) | (plain & _HARMFUL_BUILTINS) | {"global" for node in nodes if isinstance(node, ast.Global)}
+    )
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ OVERWRITES = frozenset(
 Fact = tuple[Passage, Reason | None]
 _VANISHED: Fact = (Passage.ZERO, Reason.ZERO)
 SOFTMAXES = frozenset({"softmax", "log_softmax", "_softmax", "_log_softmax", "softmin"})
-CONSTANT_INPUTS = 2
+CONSTANT_INPUTS = (0, 2, "input", "weight")
 """Of an op that is constant by its shapes, the input and the weight get a zero gradient; a bias does not."""
 OPEN: Fact = (Passage.FLOWS, None)
 _REWRAPS = frozenset(
@@ -51,11 +51,12 @@ _ESCAPES = {
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """What one call read: tensors in the order of its arguments, their nodes, whether they wanted a gradient, and the
+    """What one call read: tensors in the order of its arguments, the position or name of these, their nodes, whether they wanted a gradient, and the
     nodes behind the tracked numbers among its arguments."""
 
     name: str
     tensors: list[torch.Tensor]
+    places: list[int | str]
     sources: list[int]
     wanted: list[bool]
     origin: Origin
@@ -67,11 +68,12 @@ def passages(
 ) -> Iterator[tuple[int, Passage, Reason | None]]:
     """The edges (source, passage, reason) from everything that was read to one made value, its `position`-th output."""
     known = found(reads.name)
-    for index, (tensor, source, wanted) in enumerate(zip(reads.tensors, reads.sources, reads.wanted, strict=True)):
+    inputs = zip(reads.tensors, reads.places, reads.sources, reads.wanted, strict=True)
+    for tensor, place, source, wanted in inputs:
         if source in reached:
-            yield source, *(_VANISHED if reads.constant and index < CONSTANT_INPUTS else _flowing(known, index))
-        elif not _is_shape_only(known, reads.name, index):
-            yield source, *_stopped(known, tensor, made, wanted, index, position)
+            yield source, *(_VANISHED if reads.constant and place in CONSTANT_INPUTS else _flowing(known, place))
+        elif not _is_shape_only(known, reads.name, place):
+            yield source, *_stopped(known, tensor, made, wanted, place, position)
     for source in reads.origin:
         yield source, *OPEN
 
@@ -88,24 +90,24 @@ def canonical(native: str) -> str:
     return known.name if known else native
 
 
-def _flowing(known: ops.OpFacts | None, index: int) -> Fact:
+def _flowing(known: ops.OpFacts | None, place: int | str) -> Fact:
     """An edge along which autograd passes something: zero almost everywhere, an exception, or a gradient."""
     if known is None:
         return OPEN
     if known.raises:
         return Passage.RAISES, Reason.ZERO
-    if known.zero or index in known.zero_inputs:
+    if known.zero or place in known.zero_inputs:
         return Passage.ZERO, Reason.ZERO
     return OPEN
 
 
 def _stopped(
-    known: ops.OpFacts | None, tensor: torch.Tensor, made: torch.Tensor, wanted: bool, index: int, position: int
+    known: ops.OpFacts | None, tensor: torch.Tensor, made: torch.Tensor, wanted: bool, place: int | str, position: int
 ) -> Fact:
     """An edge along which autograd passes nothing, because the op never does or because nobody asked upstream."""
     if not _carries(tensor):
         return Passage.BLOCKED, Reason.NON_DIFFERENTIABLE
-    differentiable = _would_flow(known, index, position) and _carries(made)
+    differentiable = _would_flow(known, place, position) and _carries(made)
     if wanted and not torch.is_grad_enabled() and differentiable:
         return Passage.BLOCKED, Reason.GRAD_DISABLED
     if known is not None and known.escape in _ESCAPES:
@@ -115,24 +117,24 @@ def _stopped(
         return Passage.BLOCKED, Reason.INTEGER_CAST if cast else Reason.NON_DIFFERENTIABLE
     if wanted or not differentiable:
         return Passage.BLOCKED, Reason.NON_DIFFERENTIABLE
-    return (Passage.UNKNOWN, None) if known is None else _flowing(known, index)
+    return (Passage.UNKNOWN, None) if known is None else _flowing(known, place)
 
 
-def _is_shape_only(known: ops.OpFacts | None, name: str, index: int) -> bool:
+def _is_shape_only(known: ops.OpFacts | None, name: str, place: int | str) -> bool:
     """Whether a result takes no value from this input, only its shape, dtype or memory."""
     if name in OVERWRITES:
-        return index == 0
-    if known is None or index not in known.nondifferentiable_inputs:
+        return place == 0
+    if known is None or place not in known.nondifferentiable_inputs:
         return name.endswith("_like")
     return known.kind in (ops.Kind.RESHAPE, ops.Kind.CAST, ops.Kind.FACTORY) or name.endswith("_like")
 
 
-def _would_flow(known: ops.OpFacts | None, index: int, position: int) -> bool:
+def _would_flow(known: ops.OpFacts | None, place: int | str, position: int) -> bool:
     if known is None:
         return True
     return (
         known.differentiable
-        and index not in known.nondifferentiable_inputs
+        and place not in known.nondifferentiable_inputs
         and position not in known.nondifferentiable_outputs
     )
 

@@ -47,8 +47,8 @@ def feed(
     """The inputs of `model`, in its present mode and on its device (meta too).
 
     Tried in order: `explicit` (`--input`), `configured` (the settings' `inputs`), `gradlint_inputs()` of the file,
-    `example_input_array`, the calls that the file shows, inference from signature, annotations and layers. The model is left as it
-    was.
+    `example_input_array`, the calls that the file shows, inference from signature, annotations and layers. The model is
+    left as it was.
 
     Raises:
         TargetError: when nothing runs; the text holds the reason and what to add.
@@ -132,4 +132,5 @@ def _advice(model: nn.Module, failure: Failure | None, tried: list[str]) -> str:
     name = type(model).__name__
     inputs = ", ".join(f"{one}=torch.randn(...)" for one in required_of(model)) or "torch.randn(...)"
     last = next((one for one in tried if not one.startswith("inferred")), _reason(failure))
-    return f"no inputs were found on which `{name}` runs ({last}): add `def gradlint_inputs(): return dict({inputs})` or `--input`"
+    snippet = f"def gradlint_inputs(): return dict({inputs})"
+    return f"no inputs were found on which `{name}` runs ({last}): add `{snippet}` or `--input`"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import inspect
 import itertools
 import types
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradlint.frontends.recorder.guesses import GuessedConfig
+from gradlint.frontends.recorder.guessed_config import GuessedConfig
 from gradlint.frontends.recorder.placeholder import Placeholder
 from gradlint.frontends.recorder.runtime import ENOUGH_HITS, Progress, Runtime
 from gradlint.frontends.recorder.supplies import LEARNING_RATE, Supplier, filename
@@ -59,7 +60,7 @@ def _end(body: ast.AST) -> ast.stmt:
 
 
 def _lightning(cls: type, supplier: Supplier, code: types.CodeType) -> None:
-    model = supplier.model(cls.__name__, cls)
+    model: Any = supplier.model(cls.__name__, cls)
     optimizers = list(_optimizers(model.configure_optimizers()))
     vars(model).update(_services(optimizers))
     takes = inspect.signature(model.training_step).parameters
@@ -128,7 +129,7 @@ def _sources(model: Any, supplier: Supplier) -> Iterator[Callable[[], Any]]:
     for value in list(vars(supplier.module).values()):
         own = inspect.isclass(value) and value.__module__ == supplier.module.__name__
         if own and hasattr(value, "train_dataloader") and not issubclass(value, nn.Module):
-            yield lambda cls=value: _loaded(cls, supplier)
+            yield functools.partial(_loaded, value, supplier)
 
 
 def _loaded(cls: type, supplier: Supplier) -> Any:

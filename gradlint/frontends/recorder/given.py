@@ -1,4 +1,4 @@
-"""Inputs that need no inference: from the settings, `gradlint_inputs()`, the model itself, or the calls that the file shows."""
+"""Inputs that need no inference: from the settings, `gradlint_inputs()`, the model itself, or the file's calls."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import nn
 from gradlint.errors import TargetError
 from gradlint.frontends.recorder.evaluate import Unknown, time_limit
 from gradlint.frontends.recorder.examples import Shown, holds_tensor
+from gradlint.frontends.recorder.reshapes import BATCH
 from gradlint.frontends.recorder.signature import device_of, parameters_of, required_of, takes_any
 from gradlint.frontends.recorder.trial import quiet, seeded
 
@@ -35,9 +36,13 @@ def given(
         yield ("example_input_array", *_spread(model, example))
     if shown is not None:
         yield from (("shown", args, kwargs) for args, kwargs in _shown(model, shown))
+    size = (getattr(model, "default_cfg", None) or {}).get("input_size")
+    if isinstance(size, tuple):  # timm's own convention
+        with seeded():
+            yield "inferred", (torch.randn(BATCH, *size, device=device_of(model)),), {}
     dummy = getattr(model, "dummy_inputs", None) if hasattr(model, "main_input_name") else None
-    if isinstance(dummy, dict):
-        yield "inferred", (), {**dummy}
+    if isinstance(dummy, dict) and set(required_of(model)) <= set(dummy) <= set(parameters_of(model)):
+        yield "inferred", (), _moved({**dummy}, device_of(model))
 
 
 def _made(function: Callable[[], Any]) -> Any:
@@ -49,7 +54,7 @@ def _made(function: Callable[[], Any]) -> Any:
 
 
 def _spread(model: nn.Module, value: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A tuple holds positional arguments, a dictionary named ones where `forward` has these names, all else is one argument."""
+    """A tuple holds positional arguments, a dictionary named ones where `forward` has them, all else is one."""
     if isinstance(value, tuple) and type(value) is tuple:
         return value, {}
     if isinstance(value, dict) and (takes_any(model) or set(value) <= set(parameters_of(model))):

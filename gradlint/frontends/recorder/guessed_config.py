@@ -24,7 +24,7 @@ class GuessedConfig:
         self.__dict__["uses"] = uses or {}
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("_"):
             raise AttributeError(name)
         return self._answer(name)
 

@@ -183,7 +183,7 @@ def _words(name: str) -> list[Any]:
 
 
 def built(kind: type, uses: frozenset[str], context: Context) -> Iterator[Any]:
-    """Instances of a configuration class: its defaults, else every required field guessed, else an object that guesses."""
+    """Instances of a configuration class: its defaults, else required fields guessed, else an object that guesses."""
     open_ended = kind.__name__ in ("Namespace", "SimpleNamespace", "DictConfig", "EasyDict", "ConfigDict", "Dict")
     for kwargs in () if open_ended else ({}, _fields(kind, context)):
         try:

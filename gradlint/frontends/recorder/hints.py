@@ -41,7 +41,6 @@ NODES = 6
 EDGES = 9
 
 
-
 def edges() -> TensorRecipe:
     return TensorRecipe((2, EDGES), "int64", 0, NODES)
 
@@ -86,7 +85,7 @@ def anything(known: Sequence[Shape] = ()) -> list[Recipe]:
     )
 
 
-def annotated(annotation: Any, name: str) -> list[Recipe]:
+def annotated(annotation: Any) -> list[Recipe]:
     """What a parameter's annotation tells: Python scalars, containers of tensors, dataclasses and named tuples."""
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
     scalars: dict[str, list[Any]] = {"int": [2, 1, LENGTH], "float": [0.5], "bool": [False], "str": ["text"]}

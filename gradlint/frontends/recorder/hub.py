@@ -59,7 +59,7 @@ def _device(meta: bool) -> contextlib.AbstractContextManager[Any]:
 
 
 def build_hf(name: str, *, meta: bool = False) -> nn.Module:
-    """A transformers model of the type `name`, or of the configuration in the file or folder `name`, with random weights.
+    """A transformers model of the type `name`, or of the configuration file or folder `name`, with random weights.
 
     Raises:
         UsageError: when transformers is missing, or there is no such type or file.
@@ -191,7 +191,7 @@ def import_target(text: str) -> tuple[ModuleType, str]:
 def parameter_bytes_estimate(model: nn.Module) -> int:
     """The bytes of the parameters and buffers of a model, which may be on the meta device."""
     tensors = {id(one): one for one in (*model.parameters(), *model.buffers())}
-    sized = [one for one in tensors.values() if not isinstance(one, nn.parameter.UninitializedTensorMixin)]
+    sized = [one for one in tensors.values() if not nn.parameter.is_lazy(one)]
     return sum(one.numel() * one.element_size() for one in sized)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import copy
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gradlint.frontends.recorder.needs import LOOPS, Need, Scope, reported, steps, yields
 from gradlint.frontends.recorder.sites import Place, backward_sites
-from gradlint.frontends.recorder.statements import FUNCTIONS, binds, calls, children, last, within
+from gradlint.frontends.recorder.statements import FUNCTIONS, binds, calls, children, last, rebuilt, within
 
 RUNTIME = "__gradlint__"
 """The name under which the running slice finds the replay's runtime."""
@@ -21,7 +22,7 @@ SHORT_TRY = 2
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop around backward calls: it ends when each of `sites` was hit often enough, and a step made if it has one."""
+    """A loop around backward calls: it ends when all `sites` were hit often enough and its optimizer stepped."""
 
     number: int
     sites: frozenset[Place]
@@ -60,28 +61,20 @@ class Cutter:
 
     def _inside(self, old: ast.stmt) -> ast.stmt:
         inner = replace(self, step=self.step or self._starts_step(old), caught=self.caught or _catches(old))
-        fields = {
-            name: inner.suite(name, value) if isinstance(value, list) else value for name, value in ast.iter_fields(old)
-        }
-        return ast.copy_location(type(old)(**fields), old)
+        lists = ((name, value) for name, value in ast.iter_fields(old) if isinstance(value, list))
+        return rebuilt(old, **{name: inner.suite(name, value) for name, value in lists})
 
     def _starts_step(self, old: ast.stmt) -> bool:
         return isinstance(old, (*LOOPS, *FUNCTIONS)) and self.scope.steps_in(list(children(old)))
 
-    def suite(self, name: str, value: list[ast.AST]) -> list[ast.AST]:
-        """One list field of a statement: statements are sliced, handlers and cases too, the rest stays."""
-        if name == "handlers" or name == "cases":
-            return [self._block(item) for item in value]
+    def suite(self, name: str, value: list[Any]) -> list[Any]:
+        """One list field of a statement: statements are sliced, those of handlers and cases too, the rest stays."""
+        if name in ("handlers", "cases"):
+            return [rebuilt(block, body=self.suite("body", block.body)) for block in value]
         if not value or not isinstance(value[0], ast.stmt):
             return value
         kept = self.body(value)
         return kept or ([ast.copy_location(ast.Pass(), value[0])] if name in ("body", "finalbody") else [])
-
-    def _block(self, old: ast.AST) -> ast.AST:
-        fields = {name: self.suite(name, value) if name == "body" else value for name, value in ast.iter_fields(old)}
-        return (
-            ast.copy_location(type(old)(**fields), old) if isinstance(old, ast.ExceptHandler) else type(old)(**fields)
-        )
 
     def _register(self, old: ast.stmt) -> int:
         sites = backward_sites([old], self.scope.wanted) | self.scope.graph.reachable(ast.walk(old), self.scope.owner)
@@ -120,13 +113,8 @@ class Cutter:
             case ast.AnnAssign(target=target):
                 return [ast.copy_location(ast.Assign([copy.deepcopy(target)], self._missing(target, new)), new)]
             case ast.Import() | ast.ImportFrom():
-                names = sorted(binds(new))
-                targets = [ast.Name(name, ast.Store()) for name in names]
-                return [
-                    ast.copy_location(ast.Assign([one], self._missing(one, new)), new)
-                    for one in targets
-                    if one.id != "*"
-                ]
+                targets = [ast.Name(name, ast.Store()) for name in sorted(binds(new) - {"*"})]
+                return [ast.copy_location(ast.Assign([one], self._missing(one, new)), new) for one in targets]
         return [ast.copy_location(ast.Expr(_runtime("tolerate", [ast.Constant(self.step)], new)), new)]
 
     def _missing(self, target: ast.expr, at: ast.stmt) -> ast.expr:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from gradlint.frontends.recorder.absent import StandIns
+from gradlint.frontends.recorder.standins import StandIns
 from gradlint.frontends.recorder.frames import is_library
 from gradlint.frontends.recorder.rewrite import rewritten
 

@@ -16,7 +16,7 @@ from gradlint.errors import GradlintError
 from gradlint.frontends.recorder import autograd, escapes, facts, gradmode
 from gradlint.frontends.recorder.frames import RawFrames, take
 from gradlint.frontends.recorder.natives import SETTER, is_housekeeping, is_silent, native_name
-from gradlint.frontends.recorder.taint import NESTING, Origin, origins
+from gradlint.frontends.recorder.taint import NESTING, Origin, origins, tracked
 from gradlint.frontends.recorder.tape import RawNode, Tape
 from gradlint.graph import NodeKind, Passage, Reason
 
@@ -55,6 +55,7 @@ class Recorder(TorchFunctionMode):
         self.branch = True
         self.grad = gradmode.GradMode()
         self.writes: dict[int, int] = {}
+        self.aliased: set[int | None] = set()
         self.pointers: list[int] = []
         self.depth = 0
         self.customs: dict[type, CustomCalls] = {}
@@ -103,7 +104,8 @@ class Recorder(TorchFunctionMode):
     def number(self, tensor: torch.Tensor, kind: type, frame: FrameType) -> Any:
         """A tensor read as a Python number that remembers where it came from."""
         with torch._C.DisableTorchFunction():
-            return escapes.leave(self, f"__{kind.__name__}__", kind, (tensor,), {}, frame)
+            value = escapes.leave(self, f"__{kind.__name__}__", kind, (tensor,), {}, frame)
+        return tracked(value, frozenset({len(self.tape.nodes) - 1}))
 
     def as_arrays(self, value: Any, frame: FrameType, depth: int = NESTING) -> Any:
         """Arguments with every tensor in them turned into an array that remembers where it came from."""
@@ -124,7 +126,7 @@ class Recorder(TorchFunctionMode):
         custom: type | None = None,
     ) -> Any:
         """Runs one call and writes it down; `custom` is the class of a user's autograd function."""
-        tensors = tensors_in((*args, *options.values()))
+        tensors, places = located(args, options)
         sources = [self.node_of(tensor) for tensor in tensors]
         versions = [autograd.version(tensor) for tensor in tensors]
         leaves = {
@@ -142,9 +144,17 @@ class Recorder(TorchFunctionMode):
         made = [t for t in tensors_in((result,)) if not any(t is source for source in tensors)]
         if not made and not written:
             return result
+        if name == "get:data" and not _is_leaf_update(tensors[0]):
+            self.aliased.add(storage_key(tensors[0]))
         call = self.tape.call()
         reads = facts.Reads(
-            name, tensors, sources, wanted, origins((*args, *options.values())), facts.is_constant(name, args, options)
+            name,
+            tensors,
+            places,
+            sources,
+            wanted,
+            origins((*args, *options.values())),
+            facts.is_constant(name, args, options),
         )
         for position, tensor in enumerate([*made, *(t for t in written if not _is_leaf_update(t))]):
             node = self._new(tensor, name, call, frame, args, options, inplace=position >= len(made))
@@ -206,6 +216,8 @@ class Recorder(TorchFunctionMode):
         if found is None:
             return self.adopt(tensor)
         node, fresh = found
+        if self.aliased and (key := storage_key(tensor)) in self.aliased and self.writes.get(key or 0, -1) > node:
+            return self._refresh(tensor, node)
         return node if fresh else self._refresh(tensor, node)
 
     def adopt(self, tensor: torch.Tensor, kind: NodeKind = NodeKind.CONSTANT, name: str = "") -> int:
@@ -232,6 +244,15 @@ class Recorder(TorchFunctionMode):
         autograd.mark(tensor, node)
         return node
 
+    def is_result(self, data: torch.Tensor, parameter: torch.Tensor) -> bool:
+        """Whether a new parameter takes over a value that the model computed, outside of any constructor."""
+        if autograd.history(data) is not None:
+            return True
+        found = autograd.marked(data)
+        if found is None or not self.is_computed(found[0]):
+            return False
+        return not any(code.co_name == "__init__" for code, _ in escapes.made_at(parameter))
+
     def is_computed(self, node: int) -> bool:
         """Whether a value was computed by a call (a cut-off result), rather than handed in."""
         return self.tape.nodes[node].kind is NodeKind.OP and any(edge[1] == node for edge in self.tape.edges)
@@ -247,6 +268,8 @@ class Recorder(TorchFunctionMode):
         key = storage_key(tensor)
         write = self.writes.get(key) if key is not None else None
         if write is not None and write < node:
+            self.tape.nodes[node].frames = self.tape.nodes[write].frames
+            self.tape.nodes[node].native = self.tape.nodes[write].native
             self.tape.link(write, node, *_unless(tensor.requires_grad, self.tape.nodes[write].requires_grad))
         return node
 
@@ -281,7 +304,7 @@ def _active(mode: TorchFunctionMode) -> bool:
 
 def _unless(result: bool, source: bool) -> tuple[Passage, Reason | None]:
     """An edge of an unseen write is open unless the source wanted a gradient and the result has none."""
-    return (Passage.BLOCKED, Reason.OPAQUE) if source and not result else (Passage.FLOWS, None)
+    return (Passage.BLOCKED, Reason.DETACH) if source and not result else (Passage.FLOWS, None)
 
 
 def _is_leaf_update(tensor: torch.Tensor) -> bool:
@@ -310,6 +333,18 @@ def tensors_in(values: Iterable[Any], depth: int = NESTING) -> list[torch.Tensor
     if len(found) < 2:
         return found
     return list({id(tensor): tensor for tensor in found}.values())
+
+
+def located(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[list[torch.Tensor], list[int | str]]:
+    """The tensors among arguments, each once, with the position or the name of the argument that holds it."""
+    found: dict[int, tuple[torch.Tensor, int | str]] = {}
+    for place, value in (*enumerate(args), *options.items()):
+        if isinstance(value, torch.Tensor):
+            found.setdefault(id(value), (value, place))
+        elif isinstance(value, (list, tuple, dict)):
+            for tensor in tensors_in((value,)):
+                found.setdefault(id(tensor), (tensor, place))
+    return [tensor for tensor, _ in found.values()], [place for _, place in found.values()]
 
 
 def _gather(values: Iterable[Any], found: list[torch.Tensor], depth: int) -> None:

@@ -37,6 +37,10 @@ class Modules:
     first_call: Callable[[nn.Module, Any], None] = lambda module, inputs: None
     returned: Callable[[nn.Module, Any], None] = lambda module, output: None
 
+    def running(self) -> nn.Module | None:
+        """The innermost running module."""
+        return self.stack[-1] if self.stack else None
+
     def owner(self) -> int | None:
         """Identifies the innermost running module."""
         return id(self.stack[-1]) if self.stack else None
@@ -93,18 +97,23 @@ def learners(value: Any, depth: int = 3) -> Iterator[nn.Module | nn.Parameter]:
 @contextlib.contextmanager
 def watched(modules: Modules) -> Iterator[None]:
     """Keeps the record of modules up to date for a while."""
-    original = nn.Module.__init__
+    original, restore = nn.Module.__init__, nn.Module.__setstate__
 
     @functools.wraps(original)
     def construct(self: nn.Module, *args: Any, **options: Any) -> None:
         original(self, *args, **options)
         frame = _outside(self, sys._getframe(1))
-        modules.built[id(self)] = Built(self, take(frame), _maker(self, frame))
+        modules.built[id(self)] = Built(self, take(frame), _maker(self, frame) or modules.running())
+
+    @functools.wraps(restore)
+    def restored(self: nn.Module, state: Any) -> None:
+        restore(self, state)
+        modules.built[id(self)] = Built(self, take(sys._getframe(1)), modules.running())
 
     before = register_module_forward_pre_hook(functools.partial(_enter, modules))
     after = register_module_forward_hook(functools.partial(_leave, modules), always_call=True)
     try:
-        with replaced(nn.Module, "__init__", construct):
+        with replaced(nn.Module, "__init__", construct), replaced(nn.Module, "__setstate__", restored):
             yield
     finally:
         before.remove()

@@ -88,10 +88,13 @@ class GradientMonitor:
         self.optimized.update(id(parameter) for parameter in parameters)
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """All parameters of all modules that were built."""
+        """All parameters of all modules that were built, and of the copies that were put into them."""
+        seen: set[nn.Module] = set()
         for built in list(self.modules.built.values()):
-            own = vars(built.module).get("_parameters") or {}
-            yield from (parameter for parameter in own.values() if parameter is not None)
+            for part in built.module.modules() if "_modules" in vars(built.module) else ():
+                if part not in seen:
+                    seen.add(part)
+                    yield from (p for p in vars(part)["_parameters"].values() if p is not None)
 
 
 def _user(frame: FrameType | None) -> Frame | None:

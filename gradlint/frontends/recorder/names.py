@@ -21,13 +21,17 @@ _INTEGERS: tuple[tuple[str, int], ...] = (
     (r"heads?$|^h$|groups?$|cardinality|experts?$", 4),
     (r"top_?k", 2),
     (r"expansion|multiplier|^mult$|ratio|factor|growth|reduction|squeeze|scale", 2),
-    (r"n_?layers?|num_?layers?|layers?$|depth|blocks?$|stages?$|levels?$|repeats?|hops?$|n_?res|stacks?$|cells?$|flows?$", 2),
-    (r"vocab|n_?tokens?|(num|n)_?(words|embeddings|users?|items?|nodes|ent(ities)?|rel(ations)?|movies|products)$|cardinal|codebook", 100),
+    (r"n_?layers?|num_?layers?|layers?$|depth|blocks?$|stages?$|levels?$|repeats?|hops?$|n_?res|stacks?$", 2),
+    (r"cells?$|flows?$", 2),
+    (r"vocab|n_?tokens?|(num|n)_?(words|embeddings|users?|items?|nodes|ent(ities)?|rel(ations)?|movies)$", 100),
+    (r"cardinal|codebook", 100),
     (r"dictionary|num_?codes|^table|embed_num|(users?|items?|words?)_?(num|count|size)$|^(n_)?chars$|^n_?chars", 100),
-    (r"max_?(len|length|seq\w*|position\w*)|seq_?(len|length)|block_?size|context|n_?ctx|n_?positions|horizon|time_?steps", 16),
+    (r"max_?(len|length|seq\w*|position\w*)|seq_?(len|length)|block_?size|context|n_?ctx|n_?positions|horizon", 16),
+    (r"time_?steps", 16),
     (r"num_?frames|sequence_?length|maxlen|look_?back|^window|pred_?len", 16),
     (r"class(es)?$|n_?class|num_?class|class_?num|labels?$|targets?$|categories|tag(set)?_?size", 10),
-    (r"im(age|g)?_?(size|res|height|width|h|w|side)$|resolution|^[hw]$|^height|^width$|input_?res|spatial|^im(age|g)$", 32),
+    (r"im(age|g)?_?(size|res|height|width|h|w|side)$|resolution|^[hw]$|^height|^width$|input_?res|spatial", 32),
+    (r"^im(age|g)$", 32),
     (r"(in|img|image|input)_?(c|ch|chans?|channels?|planes)$|^c_?in$|^n?_?channels?$|^in_?nc$|^(n_)?colou?rs?|^nc$", 3),
     (r"seed", 0),
     (r"(num|n)_?(steps|timesteps)|timesteps|^steps$|iters?$|iterations", 10),
@@ -58,7 +62,7 @@ def integer(name: str) -> int:
 
 
 def by_name(name: str, uses: frozenset[str] = frozenset()) -> Any:
-    """The one likeliest value for a parameter or field of this name and use; None when it is a configuration or an object."""
+    """The likeliest value for a parameter or field of this name and use; None for a configuration or an object."""
     low = lowered(name)
     compared = sorted(use.removeprefix("compared:") for use in uses if use.startswith("compared:"))
     if compared:

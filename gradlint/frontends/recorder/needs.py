@@ -32,8 +32,9 @@ DECLARATIONS = (ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal)
 STEPS = frozenset({"step", "zero_grad", "unscale_", "clip_gradients", "optimizer_step", "optimizer_zero_grad"})
 OBSERVER = re.compile(
     r"^(print|info|debug|warning|warn|error|watch|show|display|imshow|savefig|render|summary|evaluat\w*|valid\w*|test|"
-    r"(save|log|print|plot|write|dump|export|report|visuali[sz]e|checkpoint|eval|test|add|show|draw|generate|inference)"
-    r"(_\w+)?|set_postfix\w*|set_description\w*|makedirs|mkdir|exit|destroy_process_group|empty_cache|synchronize|barrier)$"
+    r"(save|log|print|plot|write|dump|export|report|visuali[sz]e|checkpoint|eval|test|show|draw|generate|inference)"
+    r"(_\w+)?|set_postfix\w*|set_description\w*|makedirs|mkdir|exit|destroy_process_group|empty_cache|synchronize|"
+    r"barrier|add_(scalars?|images?|histogram|graph|text|figure|embedding|hparams|pr_curve|video|audio))$"
 )
 OBSERVER_ROOT = re.compile(
     r"^(logg(er|ing)|log|wandb|mlflow|neptune|comet\w*|(\w*_)?writer|tb\w*|tensorboard|plt|vis|console|pp?rint|sns)$"
@@ -164,7 +165,7 @@ def _keeps_jump(statement: ast.stmt, trail: Trail, scope: Scope) -> bool:
     loop = next((one for one in reversed(trail) if isinstance(one, LOOPS)), None)
     if loop is None:
         return isinstance(statement, ast.Return)
-    sites = [node.lineno for node in ast.walk(loop) if scope.leads(node)]
+    sites = [node.lineno for node in ast.walk(loop) if isinstance(node, ast.expr) and scope.leads(node)]
     return not sites or statement.lineno < max(sites)
 
 
@@ -199,7 +200,7 @@ def _changes_related(value: ast.expr, scope: Scope, need: Need) -> bool:
     match value:
         case ast.ListComp(generators=generators):
             return any(roots(generator.iter) & need.related for generator in generators)
-        case ast.Call() if observes(value) and not _shapes(value):
+        case ast.Call() if observes(value):
             return False
         case ast.Call(func=ast.Attribute() as method):
             start = root(method)
@@ -207,11 +208,6 @@ def _changes_related(value: ast.expr, scope: Scope, need: Need) -> bool:
         case ast.Call():
             return _hands_over(value, scope, need)
     return False
-
-
-def _shapes(call: ast.Call) -> bool:
-    """`model.add_module(...)` builds, although `add_...` mostly reports."""
-    return last(call.func) in ("add_module", "add_param_group", "add_weight_decay")
 
 
 def _is_super(method: ast.Attribute) -> bool:

@@ -105,6 +105,22 @@ def _functions(recorder: Recorder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def weighed(recorder: Recorder) -> Iterator[None]:
+    """Counts the memory of the parameters that are built inside the block; raises `TooLarge` there."""
+    original = nn.Parameter.__new__
+    recorder.bytes_built = 0
+
+    def new(cls: Any, data: Any = None, requires_grad: bool = True) -> Any:
+        made = original(cls, data, requires_grad)
+        recorder.weigh(made)
+        return made
+
+    with replaced(nn.Parameter, "__new__", staticmethod(new)):
+        yield
+    recorder.bytes_built = 0
+
+
+@contextlib.contextmanager
 def _parameters(recorder: Recorder) -> Iterator[None]:
     """A parameter remembers where it was built; one built from a computed tensor is cut off from it."""
     original = nn.Parameter.__new__
@@ -115,7 +131,7 @@ def _parameters(recorder: Recorder) -> Iterator[None]:
         made.__dict__[escapes.MADE] = take(caller())
         if isinstance(data, torch.Tensor):
             made.__dict__[INITIALISED] = data.__dict__.get(INITIALISED, ())
-        if isinstance(data, torch.Tensor) and autograd.history(data) is not None and recorder.listening():
+        if isinstance(data, torch.Tensor) and recorder.listening() and recorder.is_result(data, made):
             recorder.foreign("Parameter", caller(), made, frozenset(), [data])
         return made
 

@@ -1,7 +1,8 @@
 """Stands for data that could not be had, and turns into a tensor where the file's own code shows what it must be.
 
-A placeholder is born when a download, a file or a library is missing. Unpacking, indexing, moving and reshaping it give more
-placeholders; the first layer, loss or tensor that it meets decides its shape and dtype, and from then on it is that tensor.
+A placeholder is born when a download, a file or a library is missing. Unpacking, indexing, moving and reshaping it give
+more placeholders; the first layer, loss or tensor that it meets decides its shape and dtype, and from then on it is
+that tensor.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ ITEMS = 8
 
 UNKNOWN_SIZE = 8
 WHOLE_BATCH = "__gradlint_batch__"
-"""The one key of an undecided mapping: `model(**batch)` hands it to the model's call, which then feeds the whole model."""
+"""The one key of an undecided mapping: `model(**batch)` hands it to the model's call, which then feeds all of it."""
 
 SAME = frozenset(
     [
@@ -170,26 +171,26 @@ def _same(self: Placeholder, *_: Any, **__: Any) -> Placeholder:
     return self
 
 
-def _size(self: Placeholder, axis: int | None = None) -> Any:
+def _size(_: Placeholder, axis: int | None = None) -> Any:
     return torch.Size((BATCH, UNKNOWN_SIZE)) if axis is None else BATCH if axis == 0 else UNKNOWN_SIZE
 
 
 METHODS: dict[str, Callable[..., Any]] = dict.fromkeys(SAME, _same) | {
     "size": _size,
     "dim": lambda self: len(self.shape),
-    "numel": lambda self: BATCH,
-    "nelement": lambda self: BATCH,
+    "numel": lambda _: BATCH,
+    "nelement": lambda _: BATCH,
     "pop": lambda self, key=0, *_: self.part(key),
     "get": lambda self, key, *_: self.part(key),
     "next": lambda self: self.part("next"),
-    "keys": lambda self: [WHOLE_BATCH],
+    "keys": lambda _: [WHOLE_BATCH],
     "values": lambda self: [self],
     "items": lambda self: [(WHOLE_BATCH, self)],
-    "item": lambda self: 1.0,
+    "item": lambda _: 1.0,
     "tolist": lambda self: [self],
     "split": lambda self, *_, **__: [self.derived() for _ in range(ITEMS)],
     "chunk": lambda self, count, *_, **__: [self.derived() for _ in range(count)],
-    "backward": lambda self, *_, **__: None,
+    "backward": lambda *_, **__: None,
 }
 
 

@@ -1,4 +1,4 @@
-"""A stand-in for an input of unknown shape: it passes through reshapes and stops at the first op that tells what it must be.
+"""A stand-in for an input of unknown shape: it passes through reshapes and stops at the op that tells what it must be.
 
 The way from the input to that op is kept, so that the shape that the op wants can be carried back to the input.
 """
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from gradlint.frontends.recorder.reshapes import BATCH, Back, Shape, inverse, unindexed
+from gradlint.frontends.recorder.scopes import words
 
 _DEVICE: contextvars.ContextVar[torch.device] = contextvars.ContextVar("probe_device", default=torch.device("cpu"))  # noqa: B039
 
@@ -31,7 +32,7 @@ def probe_device(device: torch.device) -> Iterator[None]:
 
 
 class Demand(BaseException):
-    """What the model did with an unknown input; not an Exception, so that the model's own `except` does not catch it."""
+    """What the model did with an unknown input; no Exception, so that the model's own `except` does not catch it."""
 
     def __init__(self, path: tuple[Any, ...], kind: str, detail: Any = None, probe: Probe | None = None) -> None:
         super().__init__(path, kind)
@@ -85,7 +86,7 @@ class Probe(torch.Tensor):
         return answer(func, args, kwargs or {})
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("_"):
             raise AttributeError(name)
         raise self.demand("attribute", name)
 
@@ -110,7 +111,7 @@ class Probe(torch.Tensor):
     def __format__(self, _spec: str) -> str:
         return "probe"
 
-    def __repr__(self, **_kwargs: Any) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return "probe"
 
     def items(self) -> Any:
@@ -159,11 +160,21 @@ def _count(instruction: dis.Instruction) -> int | None:
     return None
 
 
-_SAME = frozenset(
-    ["float", "double", "half", "bfloat16", "to", "contiguous", "clone", "detach", "type", "cuda", "cpu", "relu", "relu_", "gelu", "silu", "elu", "leaky_relu", "tanh", "sigmoid", "exp", "log", "log1p", "log2", "log10", "sqrt", "abs", "neg", "sin", "cos", "dropout", "feature_dropout", "alpha_dropout", "softmax", "log_softmax", "clamp", "clamp_min", "clamp_max", "clip", "nan_to_num", "type_as", "requires_grad_", "square", "rsqrt", "sign", "erf", "softplus", "normalize", "cumsum", "flip", "roll", "pow", "bitwise_not", "logical_not", "__invert__", "bool", "isnan", "isfinite", "expm1", "sinh", "hardtanh", "mish", "selu", "tanh_", "sigmoid_", "round", "floor", "ceil", "detach_", "masked_fill", "__rpow__", "reciprocal", "__rtruediv__", "__rsub__", "prelu"]
+_SAME = words(
+    """
+    float double half bfloat16 to contiguous clone detach type cuda cpu relu relu_ gelu silu elu leaky_relu tanh
+    sigmoid exp log log1p log2 log10 sqrt abs neg sin cos dropout feature_dropout alpha_dropout softmax
+    log_softmax clamp clamp_min clamp_max clip nan_to_num type_as requires_grad_ square rsqrt sign erf softplus
+    normalize cumsum flip roll pow bitwise_not logical_not __invert__ bool isnan isfinite expm1 sinh hardtanh mish
+    selu tanh_ sigmoid_ round floor ceil detach_ masked_fill __rpow__ reciprocal __rtruediv__ __rsub__ prelu
+    """
 )
-_BINARY = frozenset(
-    ["add", "sub", "mul", "div", "true_divide", "__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__", "__rtruediv__", "__pow__", "eq", "ne", "lt", "gt", "le", "ge", "__eq__", "__ne__", "__lt__", "__gt__", "__le__", "__ge__", "rsub", "multiply", "subtract", "add_", "sub_", "mul_", "div_", "floor_divide", "remainder", "__floordiv__", "__mod__", "fmod", "maximum", "minimum", "where"]
+_BINARY = words(
+    """
+    add sub mul div true_divide __add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__
+    __pow__ eq ne lt gt le ge __eq__ __ne__ __lt__ __gt__ __le__ __ge__ rsub multiply subtract add_ sub_ mul_ div_
+    floor_divide remainder __floordiv__ __mod__ fmod maximum minimum where
+    """
 )
 _WHOLE = frozenset({"long", "int", "short"})
 _FACTS = {"is_cuda": False, "requires_grad": False, "is_sparse": False, "grad": None}
@@ -211,7 +222,7 @@ def answer(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _joined(probe: Probe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Probe:
-    """The first of several unknown inputs that are joined: it has its share of the axis, the others will be found by repair."""
+    """The first of several unknown inputs that are joined: it has its share of the axis; repair finds the others."""
     count = len(args[0] if args else kwargs["tensors"])
     axis = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else 0))
 
@@ -274,5 +285,3 @@ def _indexed(probe: Probe, index: Any) -> Probe:
     if index == (0,) or index == (1,) or index == (-1,):
         raise probe.demand("item", index[0])
     return probe.then(lambda shape: unindexed(shape, index))
-
-

@@ -20,7 +20,7 @@ DEFAULT_HIGH = 2
 
 @dataclass(frozen=True)
 class TensorRecipe:
-    """A tensor of random values: normal for floating dtypes, uniform in [`low`, `high`) for integers; or `fill` ones."""
+    """A tensor of random values: normal for floating dtypes, uniform in [`low`, `high`) for integers; or a `fill`."""
 
     shape: tuple[int, ...]
     dtype: str = "float32"
@@ -75,7 +75,7 @@ class _Fields:
         self.__dict__["_path"] = path
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("_"):
             raise AttributeError(name)
         raise Demand(self.__dict__["_path"], "attribute", name)
 

@@ -1,4 +1,4 @@
-"""What to change in the inputs after a trial failed: from the layer that failed, what it was given, and the error's text."""
+"""What to change in the inputs after a failed trial: from the layer, what it was given, and the error's text."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import nn
 from gradlint.frontends.recorder.asserted import disagreements
 from gradlint.frontends.recorder.demands import index_bound, index_shapes, layer_recipes
 from gradlint.frontends.recorder.hints import EDGE_NAMES, MASK_NAMES, TOKEN_NAMES
+from gradlint.frontends.recorder.probe import Probe
 from gradlint.frontends.recorder.recipes import (
     GroupRecipe,
     Path,
@@ -65,12 +66,14 @@ NEAR_SIDES = 4
 """Sides tried next to the estimate of the one that makes a flattened size fit."""
 MAX_SIDE = 512
 MAX_LENGTH = 64_000
+LONG = 64
+"""Axes from this length on are signals, which may have to be much longer, rather than features."""
 _LONG = re.compile(r"Long|Int\b|integer|indices must be|as indices|tensors used as", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+")
 
 
 def changes(failure: Failure, plan: Recipe, *, sequential: bool, sizes: tuple[int, ...] = ()) -> Iterator[Change]:
-    """Single replacements in `plan` that may mend the failure, likeliest first; `sizes` are those the model was written for."""
+    """Single replacements in `plan` that may mend the failure, likeliest first; `sizes` are the model's own."""
     tensors = [(path, leaf) for path, leaf in leaves(plan) if isinstance(leaf, TensorRecipe)]
     text = f"{type(failure.error).__name__}: {failure.error}"
     groups = [
@@ -78,7 +81,8 @@ def changes(failure: Failure, plan: Recipe, *, sequential: bool, sizes: tuple[in
         _shapes_told(text, tensors),
         _layers(failure, tensors, sequential),
         _compared(failure.error, tensors),
-        _sizes(text, failure, tensors),
+        _named_sizes(text, failure.error, tensors),
+        _sizes(text, tensors),
         _known_sizes(sizes, tensors),
         _ranks(text, tensors),
         _extents(text, tensors),
@@ -145,14 +149,14 @@ def _dtypes(text: str, failure: Failure, tensors: list[tuple[Path, TensorRecipe]
 
 def _suspects(given: Any, tensors: list[tuple[Path, TensorRecipe]]) -> list[tuple[Path, TensorRecipe]]:
     """The inputs of the same shape as what the failing layer was given, else all."""
-    shape = tuple(given.shape) if isinstance(given, torch.Tensor) else None
+    shape = tuple(given.shape) if isinstance(given, torch.Tensor) and not isinstance(given, Probe) else None
     same = [one for one in tensors if one[1].shape == shape]
     return same or tensors
 
 
 def _layers(failure: Failure, tensors: list[tuple[Path, TensorRecipe]], sequential: bool) -> Iterator[Change]:
     """The input reached the layer as it is: give it a shape of the layer's own. Else scale the axis that is off."""
-    given = next((one for one in failure.given if isinstance(one, torch.Tensor)), None)
+    given = next((one for one in failure.given if isinstance(one, torch.Tensor) and not isinstance(one, Probe)), None)
     if failure.layer is None or given is None:
         return
     shape = tuple(given.shape)
@@ -251,7 +255,7 @@ def _near(estimate: float, most: int) -> list[int]:
     return [side for side in dict.fromkeys(ordered) if 0 < side <= most]
 
 
-def _sizes(text: str, failure: Failure, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+def _sizes(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
     """Two sizes that should agree: make one of the inputs' axes the other size."""
     pairs = [
         r"tensor a \((\d+)\) must match the size of tensor b \((\d+)\)",
@@ -265,6 +269,7 @@ def _sizes(text: str, failure: Failure, tensors: list[tuple[Path, TensorRecipe]]
         r"normalized_shape=\[(\d+)\].*?\[.*?(\d+)\]$",
         r"\[\d+, \d+, (\d+)\] and \[\d+, (\d+), \d+\]",
         r"(\d+) vs\.? (\d+)",
+        r"(\d+),? but (?:found|got|was|is|received) (\d+)",
         r"operand.*?size (\d+).*?size (\d+)",
         r"(\d+) (?:!=|==) (\d+)",
         r"\((\d+)\D{1,40}?\((\d+)",
@@ -280,8 +285,6 @@ def _sizes(text: str, failure: Failure, tensors: list[tuple[Path, TensorRecipe]]
         yield from _viewed([int(one) for one in found[1].split(",")], int(found[2]), tensors)
     if found := re.search(r"sum exactly to (\d+).*split_sizes=\[([\d, ]+)\]", text):
         yield from _exchange(int(found[1]), sum(int(one) for one in found[2].split(",")), tensors)
-    if isinstance(failure.error, AssertionError) or re.search(r"[Ii]mage|height|width|size", text):
-        yield from _named_sizes(text, tensors)
 
 
 def _viewed(sizes: list[int], elements: int, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
@@ -296,8 +299,10 @@ def _viewed(sizes: list[int], elements: int, tensors: list[tuple[Path, TensorRec
             yield path, dataclasses.replace(leaf, shape=(leaf.shape[0], per_sample))
 
 
-def _named_sizes(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+def _named_sizes(text: str, error: BaseException, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
     """An assertion, or a complaint about the size of an image, names the size that it wants."""
+    if not isinstance(error, AssertionError) and not re.search(r"[Ii]mage|height|width", text):
+        return
     numbers = [int(one) for one in _NUMBER.findall(text) if 1 < int(one) <= MAX_SIDE]
     for path, leaf in tensors:
         for number in dict.fromkeys(numbers):
@@ -342,7 +347,8 @@ def reranked(shape: Shape, rank: int) -> list[Shape]:
 def _extents(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
     """Spatial axes that are too small for the kernels and strides, or a batch too small for batch norm."""
     if re.search(
-        r"too small|[Kk]ernel size|Expected more than 1|more than 1 spatial|[Pp]adding size|non-zero|negative dim|empty|divisible",
+        r"too small|[Kk]ernel size|Expected more than 1|more than 1 spatial|[Pp]adding size|non-zero|negative dim|"
+        r"empty|divisible|(smaller|shorter|less|greater|longer) than|too short",
         text,
     ):
         for path, leaf in tensors:
@@ -352,6 +358,8 @@ def _extents(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Ch
                 yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(LENGTH * 8,) * axes))
             elif len(leaf.shape) == 3:
                 yield path, _resized(leaf, 1, leaf.shape[1] * 4)
+            if leaf.floating and 1 < len(leaf.shape) <= 3 and leaf.shape[-1] >= LONG:
+                yield path, _resized(leaf, len(leaf.shape) - 1, leaf.shape[-1] * 8)
     if "Expected more than 1" in text or "batch" in text.lower():
         yield from (
             (path, _resized(leaf, 0, 2 * BATCH)) for path, leaf in tensors if leaf.shape and leaf.shape[0] <= BATCH

@@ -38,8 +38,8 @@ ALARM_REPEAT = 0.5
 class ReplayResult:
     """How far the replay came.
 
-    `entry` is where it started, `sites` the backward calls that were hit as (line, column), both 1-based; `error` is the
-    exception that ended it, that of the backward pass itself when the status says so.
+    `entry` is where it started, `sites` the backward calls that were hit as (line, column), both 1-based; `error` is
+    the exception that ended it, that of the backward pass itself when the status says so.
     """
 
     status: Status
@@ -102,13 +102,13 @@ def replay(module: types.ModuleType, tree: ast.Module, monitor: Monitor, budget_
 
 
 def _worth_a_run(plan: Plan, counting: _Counting) -> bool:
-    """Whether a plan reaches a backward call that was not hit yet; nothing runs after a failed backward pass."""
+    """Whether a plan reaches a backward call that was not hit yet; nothing runs after a failed pass."""
     done = counting.broken or counting.tally.backwards >= MOST_BACKWARDS
     return not done and bool(plan.sites - set(counting.tally.hits) or not plan.sites)
 
 
 def _better(one: ReplayResult, other: ReplayResult) -> ReplayResult:
-    """The result that reached backward first, completed by the sites of later ones; else the first that says why not."""
+    """The result that reached backward first, with the sites of later ones; else the first that says why not."""
     if one.backward_calls:
         return replace(one, backward_calls=other.backward_calls, sites=other.sites)
     return other if other.backward_calls or one.error is None else one
@@ -128,7 +128,7 @@ def _run(plan: Plan, supplier: Supplier, counting: _Counting) -> ReplayResult:
 
 
 def _outcome(plan: Plan, supplier: Supplier, counting: _Counting) -> tuple[BaseException | None, list[BaseException]]:
-    """Runs one plan; what ended it early (None when it came to its end), and what failed on the way without ending it."""
+    """Runs one plan; what ended it early (None when it came to its end), and what failed without ending it."""
     with contextlib.ExitStack() as stack:
         runtime = Runtime(counting.tally, plan.loops, once(lambda: stack.enter_context(substituted(supplier.infer))))
         try:

@@ -15,11 +15,11 @@ Shape = tuple[int, ...]
 Back = Callable[[Shape], list[Shape]]
 
 
-
 _REDUCTIONS = frozenset({"mean", "sum", "amax", "amin", "std", "var", "norm", "argmax", "prod", "logsumexp"})
 
 
 def inverse(name: str, numbers: list[Any]) -> Back | None:
+    """The inverse of the op `name` with the whole numbers of its arguments, None for an op without one."""
     match name, numbers:
         case "unsqueeze", [axis]:
             return lambda shape: _without(shape, axis)
@@ -38,7 +38,7 @@ def inverse(name: str, numbers: list[Any]) -> Back | None:
         case (("view" | "reshape"), [-1, int(size)]):
             return lambda shape: unflattened((BATCH, size)) if shape[-1] == size else []
         case (("view" | "reshape"), [first, *rest]) if all(isinstance(size, int) and size > 0 for size in rest):
-            return lambda shape: unflattened((BATCH, math.prod(rest)))
+            return lambda _shape: unflattened((BATCH, math.prod(rest)))
         case _ if name in _REDUCTIONS and numbers:
             return lambda shape: [_inserted(shape, numbers[0], LENGTH)]
     return None

@@ -179,7 +179,7 @@ def _loaded(nodes: list[Any]) -> set[str]:
 
 
 def _given_to_models(node: ast.AST, names: set[str]) -> set[str]:
-    """The classes of which an instance is an argument of another model's constructor, and of nothing else that is called."""
+    """The classes of which an instance is only an argument of another model's constructor."""
     made = {
         target.id: set(_loaded([one.value]) & names)
         for one in ast.walk(node)

@@ -119,14 +119,15 @@ class Runtime:
 
     def _items(self, iterable: Iterable[Any]) -> Iterator[Any]:
         """The items; placeholders where the data cannot be read or there is none at all."""
-        count = 0
+        count, broken = 0, False
         try:
             for item in iterable:
                 yield item
                 count += 1
         except Exception as error:
             self._lose(error)
-        if self.lost or (not count and not isinstance(iterable, range)):
+            broken = True
+        if broken or (not count and not isinstance(iterable, range)):
             yield from self._made_up(iterable, count)
 
     def _made_up(self, iterable: Iterable[Any], start: int) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Where a name of a file gets its value: the scopes of the file and what each binds, read from the syntax tree alone."""
+"""Where a name of a file gets its value: the file's scopes and what each binds, read from the syntax tree alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)```", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One assignment to a name: the value is `expression`, unpacked along `path`; `first_of` takes the first element."""
+    """One assignment to a name: `expression`, unpacked along `path`; `first_of` takes the first element."""
 
     line: int
     expression: ast.expr
@@ -55,6 +55,11 @@ class Scope:
         return above[-1] if above else (every[0] if every else None)
 
 
+def words(text: str) -> frozenset[str]:
+    """The words of a table of names."""
+    return frozenset(text.split())
+
+
 def own_nodes(body: tuple[ast.stmt, ...]) -> Iterator[ast.AST]:
     """The nodes below `body` without those of nested functions, lambdas and classes."""
     stack: list[ast.AST] = list(reversed(body))
@@ -67,7 +72,8 @@ def own_nodes(body: tuple[ast.stmt, ...]) -> Iterator[ast.AST]:
 
 def file_scopes(tree: ast.Module) -> tuple[Scope, ...]:
     """The `__main__` block, the module, its functions, the methods and the docstrings' examples, likeliest first."""
-    main = tuple(statement for node in tree.body if is_main_guard(node) for statement in node.body)
+    guards = [node for node in tree.body if isinstance(node, ast.If) and is_main_guard(node)]
+    main = tuple(statement for guard in guards for statement in guard.body)
     rest = tuple(node for node in tree.body if not is_main_guard(node))
     module = Scope(rest, "module")
     entry = Scope(main, "main", parent=module)
@@ -95,8 +101,8 @@ def _functions_of(node: ast.stmt, owner: str | None, parent: Scope) -> Iterator[
         case ast.ClassDef():
             for inner in node.body:
                 yield from _functions_of(inner, node.name, parent)
-        case ast.If() | ast.Try() | ast.With():
-            for inner in node.body:
+        case ast.If(body=body) | ast.Try(body=body) | ast.With(body=body):
+            for inner in body:
                 yield from _functions_of(inner, owner, parent)
         case _:
             return

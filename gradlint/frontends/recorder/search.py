@@ -8,6 +8,7 @@ import heapq
 import inspect
 import itertools
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ LONG_KERNEL = 8
 LARGEST_SIZE = 1024
 MAX_SIZES = 8
 
+_MISSING = re.compile(r"None|specify|missing|required|must be (provided|given)|cannot be empty")
 _SEQUENTIAL = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
 
 
@@ -114,7 +116,7 @@ def _weight(plan: GroupRecipe) -> float:
 
 
 def _keeps_batch(plan: GroupRecipe, output: Any) -> bool:
-    """Whether an output has an axis as long as the first one of an input: a `view(-1, n)` of the wrong size changes the batch."""
+    """Whether an output keeps the first axis of an input: a `view(-1, n)` of the wrong size changes the batch."""
     batches = {leaf.shape[0] for _, leaf in leaves(plan) if isinstance(leaf, TensorRecipe) and leaf.shape}
     made = [one for one in flat(output) if isinstance(one, torch.Tensor) and one.dim()]
     return not made or not batches or any(size in batches for one in made for size in one.shape)
@@ -170,7 +172,7 @@ def _starts(parameter: inspect.Parameter) -> list[Recipe]:
     if parameter.annotation is parameter.empty:
         return [ProbeRecipe()]
     described = dimensions(parameter.annotation)
-    return [*([described] if described else annotated(parameter.annotation, parameter.name)), ProbeRecipe()]
+    return [*([described] if described else annotated(parameter.annotation)), ProbeRecipe()]
 
 
 def _open(plan: GroupRecipe) -> bool:
@@ -220,9 +222,12 @@ def _following(
         for path, new in changes(failure, plan, sequential=sequential, sizes=sizes_of(model))
         if path[0] not in fixed
     )
-    yield from itertools.islice(_optional(model, plan, error), 2)
+    optional = itertools.islice(_optional(model, plan, error), 2)
+    if _MISSING.search(str(error)):
+        yield from optional
     told = list(itertools.islice(dict.fromkeys(found), MAX_CHANGES))
     yield from told[:FIRST_CHANGES]
+    yield from optional
     yield from _together(plan, fixed)
     yield from told[FIRST_CHANGES:]
     yield from _refilled(plan, fixed)
@@ -260,7 +265,7 @@ def _demanded(plan: GroupRecipe, demand: Demand, recipe: Recipe) -> GroupRecipe:
 
 
 def sizes_of(model: nn.Module) -> tuple[int, ...]:
-    """Sizes that the model was written for: whole numbers among its attributes and its constructor's defaults, long kernels."""
+    """Sizes that the model was written for: whole numbers among its attributes and defaults, long kernels."""
     found = [value for module in model.modules() if not is_leaf(module) for value in flat(list(vars(module).values()))]
     with contextlib.suppress(TypeError, ValueError):
         found += [one.default for one in inspect.signature(type(model)).parameters.values()]
@@ -301,7 +306,7 @@ def _twins(plan: GroupRecipe, path: Path, new: Recipe, fixed: Mapping[str, Recip
 
 
 def _together(plan: GroupRecipe, fixed: Mapping[str, Recipe]) -> Iterator[GroupRecipe]:
-    """All inputs of one shape changed at once; of indices all but the last, which is the longer one of positives and negatives."""
+    """All inputs of one shape changed at once; of indices all but the last, the longer of positives and negatives."""
     tensors = _free(plan, fixed)
     for shape in dict.fromkeys(leaf.shape for _, leaf in tensors):
         alike = [(path, leaf) for path, leaf in tensors if leaf.shape == shape]

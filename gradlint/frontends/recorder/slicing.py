@@ -1,8 +1,8 @@
 """Cuts a file's training code down to what its backward calls need.
 
 Kept are the statements that (transitively) define or change what the backward calls, the optimizer's step and the
-clipping read, with the control flow around them; logging, checkpoints, evaluation and plotting fall away. Nodes keep the
-positions of the source, so that frames of the running slice show the user's own lines and columns. The slicing is
+clipping read, with the control flow around them; logging, checkpoints, evaluation and plotting fall away. Nodes keep
+the positions of the source, so that frames of the running slice show the user's own lines and columns. The slicing is
 insensitive to the order of statements: it keeps too much rather than too little (Weiser 1984 has the exact form).
 """
 
@@ -91,7 +91,7 @@ def _routine_entries(graph: CallGraph) -> Iterator[tuple[str, frozenset[Place]]]
 
 
 def framework_steps(tree: ast.Module) -> tuple[str, ...]:
-    """The methods that a training framework calls for a loss: Lightning's `training_step`, a Trainer's `compute_loss`."""
+    """The methods that a framework calls for a loss: Lightning's `training_step`, a Trainer's `compute_loss`."""
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     methods = {cls.name: {getattr(one, "name", "") for one in cls.body} for cls in classes}
     lightning = [
@@ -140,8 +140,10 @@ def _slice(tree: ast.Module, graph: CallGraph, blocks: dict[str, list[ast.stmt]]
     block_scope = Scope(graph, wanted, _global_reads(graph))
     main, script = (ast.Module(_cut(body, block_scope, loops), []) for body in blocks.values())
     body = [_rebuilt(one, "", Scope(graph, wanted, frozenset()), loops) for one in tree.body if not is_main(one)]
-    parts = (ast.Module(body, tree.type_ignores), main, script)
-    return _Sliced(*(ast.fix_missing_locations(part) for part in parts), tuple(loops))
+    module = ast.Module(body, tree.type_ignores)
+    for part in (module, main, script):
+        ast.fix_missing_locations(part)
+    return _Sliced(module, main, script, tuple(loops))
 
 
 def _rebuilt(old: ast.stmt, prefix: str, scope: Scope, loops: list[Loop]) -> ast.stmt:

@@ -15,13 +15,14 @@ from torch import nn
 
 from gradlint.errors import GradlintError, TargetError
 from gradlint.finding import Failure
-from gradlint.frontends.recorder import hub
+from gradlint.frontends.recorder import hub, patches
 from gradlint.frontends.recorder import session as sessions
-from gradlint.frontends.recorder.construct import construct
+from gradlint.frontends.recorder.construct import assemble, constructions, rebuild
 from gradlint.frontends.recorder.examples import shown
 from gradlint.frontends.recorder.feed import Feed, feed
 from gradlint.frontends.recorder.loading import project, project_root
 from gradlint.frontends.recorder.mode import TooLarge
+from gradlint.frontends.recorder.modules import holds_weights
 from gradlint.frontends.recorder.replay import ReplayResult, replay
 from gradlint.frontends.recorder.roots import Target, named_target, root_targets
 from gradlint.frontends.recorder.session import Session
@@ -117,29 +118,44 @@ def _fed(
     session: Session, target: Target, tree: ast.Module, module: ModuleType, job: dict[str, Any], failures: list[Failure]
 ) -> Iterator[Model]:
     """One model, built and fed, judged at its outputs."""
-    setting = job.get("model") or {}
     try:
-        seen = shown(tree, module)
-        model = built(session, lambda: construct(target, seen, module, job.get("model")))
-        model.train(setting.get("mode") != "eval")
-        with Storageless():
-            fed = feed(model, seen, parse_inputs(job.get("inputs", ())), configured=setting.get("inputs") or None)
+        if not _learns(target, tree, module):
+            return
+        model, fed = _built(session, target, tree, module, job)
         yield run(session, model, fed, _name_of(target, model), job, line=target.line)
     except GradlintError as problem:
-        failures.append(Failure(path=job["path"], code="GL003", message=f"{target.name}: {problem}", line=target.line))
+        message = f"{target.name}: {problem}"
+        failures.append(Failure(path=job["path"], code="GL003", message=message, line=target.line))
 
 
-def built(session: Session, build: Callable[[], nn.Module]) -> nn.Module:
-    """A model with real weights; on the meta device, where nothing is allocated, when they would not fit."""
-    try:
-        session.recorder.bytes_built = 0
+def _learns(target: Target, tree: ast.Module, module: ModuleType) -> bool:
+    """Whether a class or factory makes something with weights; true when it cannot be built."""
+    with torch.device("meta"), Storageless():
+        first = next(iter(constructions(target, shown(tree, module), module, None)), None)
+    return first is None or holds_weights(first[0])
+
+
+def _built(
+    session: Session, target: Target, tree: ast.Module, module: ModuleType, job: dict[str, Any]
+) -> tuple[nn.Module, Feed]:
+    """A model with real weights, and its inputs; on the meta device, where nothing is allocated, when they do not fit."""
+    setting = job.get("model") or {}
+    seen, inputs = shown(tree, module), parse_inputs(job.get("inputs", ()))
+
+    def build() -> tuple[nn.Module, Feed]:
+        with Storageless(), patches.weighed(session.recorder):
+            _, plan, fed = assemble(target, seen, module, setting, inputs)
         with session.recording():
-            return build()
+            model = rebuild(target, plan, module)
+        return model.train(setting.get("mode") != "eval"), fed
+
+    try:
+        return build()
     except Exception as problem:
         if not _is_shortage(problem):
             raise
     gc.collect()
-    with session.recording(), torch.device("meta"):
+    with torch.device("meta"):
         return build()
 
 

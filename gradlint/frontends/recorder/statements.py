@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -13,6 +14,17 @@ SUITES = ("body", "orelse", "handlers", "finalbody", "cases")
 ITERATOR_TOOLS = frozenset(
     {"enumerate", "zip", "list", "tuple", "reversed", "sorted", "filter", "map", "chain", "iter"}
 )
+
+
+Node = TypeVar("Node", bound=ast.AST)
+
+
+def rebuilt(old: Node, **fields: Any) -> Node:
+    """A copy of a node, at its place, with other fields."""
+    new = copy.copy(old)
+    for name, value in fields.items():
+        setattr(new, name, value)
+    return new
 
 
 def children(statement: ast.AST) -> Iterator[ast.stmt]:

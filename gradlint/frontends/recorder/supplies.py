@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
+import functools
 import inspect
 import re
 import types
@@ -22,8 +23,9 @@ from gradlint.frontends.recorder.batches import fed
 from gradlint.frontends.recorder.construct import construct
 from gradlint.frontends.recorder.examples import Shown, shown
 from gradlint.frontends.recorder.feed import feed
-from gradlint.frontends.recorder.guesses import Context, GuessedConfig, values
-from gradlint.frontends.recorder.placeholder import Placeholder, undecided
+from gradlint.frontends.recorder.guessed_config import GuessedConfig
+from gradlint.frontends.recorder.guesses import Context, values
+from gradlint.frontends.recorder.placeholder import Placeholder, settled, undecided
 from gradlint.frontends.recorder.roots import is_model_class, root_targets
 from gradlint.frontends.recorder.runtime import Progress
 from gradlint.frontends.recorder.watching import replaced
@@ -74,7 +76,7 @@ class Supplier:
 
     def instance(self, cls: type) -> Any:
         """An object of a class of the file, its constructor's parameters supplied."""
-        constructor = cls.__init__
+        constructor = inspect.getattr_static(cls, "__init__")
         return cls(**self.arguments(constructor)) if isinstance(constructor, types.FunctionType) else cls()
 
     def arguments(self, function: types.FunctionType) -> dict[str, Any]:
@@ -138,7 +140,7 @@ class Supplier:
         return self._guess(parameter) if parameter.annotation is not parameter.empty else GuessedConfig()
 
     def _optimizer(self, name: str) -> torch.optim.Optimizer:
-        """An optimizer of the model whose name is nearest: `optimizer_D` of the discriminator; of all models when unsure."""
+        """An optimizer of the model that its name calls for (`optimizer_D`: the discriminator), else of all models."""
         suffix = name.rpartition("_")[2].lower()
         matching = [model for model in self.models if "_" in name and type(model).__name__.lower().startswith(suffix)]
         parameters = [one for model in (matching or self.models) for one in model.parameters() if one.requires_grad]
@@ -225,5 +227,18 @@ def substituted(feeder: Callable[[nn.Module], tuple[tuple[Any, ...], dict[str, A
 
         return call
 
-    with replaced(nn.Module, "__call__", calling):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(replaced(nn.Module, "__call__", calling))
+        for name in ("tensor", "as_tensor", "from_numpy"):
+            stack.enter_context(replaced(torch, name, _making))
         yield
+
+
+def _making(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A tensor made of missing data is missing data again."""
+
+    @functools.wraps(original)
+    def make(data: Any, *args: Any, **kwargs: Any) -> Any:
+        return data if undecided(data) else original(settled(data), *args, **kwargs)
+
+    return make

@@ -38,7 +38,7 @@ def compiled(tree: ast.Module, path: str) -> types.CodeType:
 
 
 def _functions(module: types.ModuleType, plan: Plan) -> dict[str, types.FunctionType]:
-    """The live function objects of the module that a plan slices: decorators hide them, the garbage collector does not."""
+    """The live functions of a module that a plan slices: decorators hide them, the garbage collector does not."""
     live = (one for one in gc.get_objects() if type(one) is types.FunctionType and one.__globals__ is module.__dict__)
     return {one.__code__.co_qualname: one for one in live if one.__code__.co_qualname in plan.sliced}
 

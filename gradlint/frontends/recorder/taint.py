@@ -6,6 +6,7 @@ Each tracked class behaves like its base and carries `gradlint_origin`, the grap
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,7 +18,7 @@ ORIGIN = "gradlint_origin"
 NESTING = 4
 """Depth to which lists, tuples and dicts are searched for tracked values."""
 BREADTH = 4096
-"""Elements of one container that are searched for tracked values."""
+"""Elements of one container that are searched for tracked values, from its start."""
 
 _ARITHMETIC = (
     "__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __floordiv__ __rfloordiv__ "
@@ -40,8 +41,8 @@ def origins(values: Iterable[Any], depth: int = NESTING) -> Origin:
     for value in values:
         if isinstance(value, _TRACKED):
             found |= getattr(value, ORIGIN)
-        elif depth and isinstance(value, (list, tuple, set)) and len(value) <= BREADTH:
-            found |= origins(value, depth - 1)
+        elif depth and isinstance(value, (list, tuple, set)):
+            found |= origins(itertools.islice(value, BREADTH), depth - 1)
         elif depth and isinstance(value, dict):
             found |= origins(value.values(), depth - 1)
         elif isinstance(value, np.ndarray) and isinstance(value.base, TrackedArray):
@@ -93,6 +94,12 @@ class TrackedArray(_Ufuncs, np.ndarray):  # type: ignore[type-arg]
     def __float__(self) -> float:
         return float(self.view(np.ndarray))
 
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(self.item())
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return tracked(round(self.view(np.ndarray)[()], digits), self.gradlint_origin)
+
     def __reduce__(self) -> Any:
         return self.view(np.ndarray).__reduce__()
 
@@ -100,21 +107,7 @@ class TrackedArray(_Ufuncs, np.ndarray):  # type: ignore[type-arg]
 def _plain(value: Any) -> Any:
     if isinstance(value, TrackedArray):
         return value.view(np.ndarray)
-    if isinstance(value, _Scalar):
-        return value.gradlint_plain
     return value.real if isinstance(value, (TrackedFloat, TrackedInt)) else value
-
-
-@functools.cache
-def _scalar_class(base: type) -> type:
-    """A tracked subclass of a numpy scalar type, such as float32."""
-    return _with_methods(type(f"Tracked{base.__name__}", (_Scalar, base), {}), base, (*_ARITHMETIC, *_METHODS))
-
-
-class _Scalar(_Ufuncs):
-    """Marks the tracked numpy scalars; `gradlint_plain` is the same number without the memory."""
-
-    gradlint_plain: Any
 
 
 def _with_methods(cls: type, base: type, names: Iterable[str]) -> type:
@@ -137,30 +130,24 @@ def _tracking(method: Callable[..., Any]) -> Callable[..., Any]:
 _with_methods(TrackedFloat, float, _ARITHMETIC)
 _with_methods(TrackedInt, int, _ARITHMETIC)
 _with_methods(TrackedArray, np.ndarray, _METHODS)
-_TRACKED: tuple[type, ...] = (TrackedFloat, TrackedInt, TrackedArray, _Scalar)
+_TRACKED: tuple[type, ...] = (TrackedFloat, TrackedInt, TrackedArray)
 
 
 def tracked(value: Any, origin: Origin) -> Any:
-    """The same value, remembering that it came from `origin`; lists and tuples of numbers element by element."""
-    if not origin or isinstance(value, (bool, str, type(None))):
+    """The same value, remembering that it came from `origin`; lists and tuples of numbers element by element.
+
+    A numpy scalar becomes an array without axes: numpy's and torch's C code do not take subclasses of its scalars.
+    """
+    if not origin or isinstance(value, (bool, np.bool_, str, type(None))):
         return value
-    if isinstance(value, np.ndarray):
-        array = value.view(TrackedArray)
+    if isinstance(value, (np.ndarray, np.floating, np.integer)):
+        array = np.asarray(value).view(TrackedArray)
         array.gradlint_origin = origin
         return array
-    if isinstance(value, (np.floating, np.integer)):
-        plain = _plain(value)
-        number = _scalar(_scalar_class(type(plain)), plain, origin)
-        number.gradlint_plain = plain
-        return number
     if isinstance(value, (float, int)):
-        return _scalar(TrackedFloat if isinstance(value, float) else TrackedInt, value, origin)
+        number = (TrackedFloat if isinstance(value, float) else TrackedInt)(value)
+        number.gradlint_origin = origin
+        return number
     if type(value) in (list, tuple):
         return type(value)(tracked(item, origin) for item in value)
     return value
-
-
-def _scalar(cls: type, value: Any, origin: Origin) -> Any:
-    number = cls(value)
-    setattr(number, ORIGIN, origin)
-    return number

@@ -21,7 +21,7 @@ from gradlint.frontends.recorder.probe import Demand, Probe
 
 SEED = 0
 MAX_CLONED_ELEMENTS = 5_000_000
-"""Parameters are copied before a trial up to this many elements (20 MiB); larger models are trusted not to write them."""
+"""Parameters are copied before a trial up to this many elements (20 MiB); larger models must not write them."""
 LEAF_PACKAGE = "torch.nn.modules"
 TRIAL_SECONDS = 20.0
 
@@ -75,7 +75,7 @@ class _Counter(TorchFunctionMode):
 
 
 def run(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Success | Failure:
-    """Runs `model(*args, **kwargs)` without gradients in its present mode; the model, its buffers and the RNGs are restored."""
+    """Runs `model(*args, **kwargs)` without gradients in its present mode; model, buffers and RNGs are restored."""
     subject = copy.deepcopy(model) if is_lazy(model) else model
     stack: list[tuple[nn.Module, tuple[Any, ...]]] = []
     counter = _Counter()
@@ -91,12 +91,12 @@ def run(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Succ
 
 def is_lazy(model: nn.Module) -> bool:
     """Whether a parameter waits for its first input to get a shape."""
-    return any(isinstance(one, nn.parameter.UninitializedTensorMixin) for one in model.parameters())
+    return any(nn.parameter.is_lazy(one) for one in model.parameters())
 
 
 @contextlib.contextmanager
 def seeded(seed: int = SEED) -> Iterator[None]:
-    """The same random numbers inside the block every time; the generators of torch, numpy and Python are restored after it."""
+    """The same random numbers inside the block every time; the generators of torch, numpy and Python are restored."""
     states = random.getstate(), numpy.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -121,9 +121,8 @@ def preserved(model: nn.Module) -> Iterator[None]:
             for module, saved in attributes.items():
                 _restore(module, saved)
             with torch.no_grad():
-                for tensor, (version, values) in tensors.items():
-                    if tensor._version != version:
-                        tensor.data.copy_(values)
+                for tensor, values in tensors.items():
+                    tensor.data.copy_(values)
 
 
 def _attributes(module: nn.Module) -> dict[str, Any]:
@@ -154,11 +153,11 @@ def _restore_items(present: dict[Any, Any], saved: dict[Any, Any]) -> None:
         present.update(saved)
 
 
-def _copies(model: nn.Module) -> dict[torch.Tensor, tuple[int, torch.Tensor]]:
-    parameters = [one for one in model.parameters() if not isinstance(one, nn.parameter.UninitializedTensorMixin)]
+def _copies(model: nn.Module) -> dict[torch.Tensor, torch.Tensor]:
+    parameters = [one for one in model.parameters() if not nn.parameter.is_lazy(one)]
     small = sum(one.numel() for one in parameters) <= MAX_CLONED_ELEMENTS
     kept = [*model.buffers(), *(parameters if small else ())]
-    return {one: (one._version, one.detach().clone()) for one in kept if not one.is_inference()}
+    return {one: one.detach().clone() for one in kept if not one.is_inference()}
 
 
 @contextlib.contextmanager

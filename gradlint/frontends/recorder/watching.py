@@ -16,7 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 import gradlint
 
-INTERNAL = tuple(os.path.join(os.path.dirname(os.path.abspath(package.__file__)), "") for package in (torch, gradlint))
+INTERNAL = tuple(os.path.join(os.path.abspath(package.__path__[0]), "") for package in (torch, gradlint))
 
 
 class Monitor(Protocol):

@@ -107,19 +107,16 @@ def _labelled(model: Anatomy, injection: Injection, plan: Plan, detached: Plan) 
     outcome = _run(text)
     if outcome is None:
         return None
-    roots = [name for name in model.base.trainable if model.base.reached[name]]
+    roots = _roots(model)
     starved, optional = {name: outcome.starved(name) for name in roots}, dict.fromkeys(roots, _NOTHING)
-    if isinstance(injection, Way) and injection.zero:
+    if injection.zero:
         zeros = _zeros(model, text, _written(model, detached)[0])
         if zeros is None:
             return None
         starved, optional = zeros
     newly = {name: starved[name] - model.base.starved(name) for name in roots}
-    structural = injection if isinstance(injection, Structural) else None
-    hides = structural is not None and structural.hides and _hidden(model.base, outcome)
-    frees = structural is not None and structural.frees and not any(outcome.trainable.get(name) for name in roots)
-    loses = any(newly.values()) or hides or frees
-    if (injection.harmless or (structural is not None and structural.frees)) and loses != (not injection.harmless):
+    loses = any(newly.values()) or _withdrawn(injection, model, outcome)
+    if (injection.harmless and loses) or (injection.frees and not loses):
         return None
     return Case(
         name=model.name,
@@ -132,9 +129,21 @@ def _labelled(model: Anatomy, injection: Injection, plan: Plan, detached: Plan) 
         optional=optional,
         loses=loses,
         harmless=injection.harmless,
-        soft=structural is not None and structural.soft,
-        tolerated=injection.tolerated if isinstance(injection, Way) else (),
+        soft=injection.soft,
+        tolerated=injection.tolerated,
     )
+
+
+def _roots(model: Anatomy) -> list[str]:
+    """The root model classes that the untouched program trains."""
+    return [name for name in model.base.trainable if model.base.reached[name]]
+
+
+def _withdrawn(injection: Injection, model: Anatomy, outcome: oracle.Outcome) -> bool:
+    """Whether parameters are lost by not being trainable, or not being registered, any more."""
+    left = {name: outcome.trainable.get(name, _NOTHING) for name in _roots(model)}
+    hidden = any(model.base.trainable[name] - left[name] for name in left)
+    return (injection.frees and not any(left.values())) or (injection.hides and hidden)
 
 
 def _zeros(model: Anatomy, text: str, detached: str) -> tuple[Names, Names] | None:
@@ -146,7 +155,7 @@ def _zeros(model: Anatomy, text: str, detached: str) -> tuple[Names, Names] | No
     truth, zero, natural = _run(detached), oracle.always_zero(text), _natural_zeros(model.name)
     if truth is None or zero is None or natural is None:
         return None
-    roots = [name for name in model.base.trainable if model.base.reached[name]]
+    roots = _roots(model)
     starved = {name: truth.starved(name) for name in roots}
     if any(not starved[name] <= zero.get(name, _NOTHING) for name in roots):
         return None
@@ -163,10 +172,6 @@ def _run(text: str) -> oracle.Outcome | None:
     outcome = oracle.run(text)
     usable = outcome.problem is None and outcome.finite and not outcome.disputed
     return outcome if usable else None
-
-
-def _hidden(base: oracle.Outcome, outcome: oracle.Outcome) -> bool:
-    return any(base.trainable[name] - outcome.trainable.get(name, frozenset()) for name in base.trainable)
 
 
 def _written(model: Anatomy, plan: Plan) -> tuple[str, frozenset[int]]:

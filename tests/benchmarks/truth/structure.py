@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from .edits import Edit, indented
 from .sites import Anatomy, Site
+from .ways import Traits
 
 T = TypeVar("T")
 
@@ -24,18 +25,11 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Structural:
-    """A transformation of a program: `plan` draws one place, or gives None where the program has none.
-
-    `frees`: nothing is trainable afterwards, which is the loss. `hides`: parameters leave `named_parameters()`.
-    """
+class Structural(Traits):
+    """A transformation of a program: `plan` draws one place, or gives None where the program has none."""
 
     name: str
     plan: Callable[[Anatomy, random.Random], Plan | None]
-    harmless: bool = False
-    soft: bool = False
-    frees: bool = False
-    hides: bool = False
 
 
 def _wrap(header: str, after: str = "") -> Callable[[Anatomy, random.Random], Plan | None]:

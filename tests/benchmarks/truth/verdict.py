@@ -92,7 +92,8 @@ def _lint(command: Sequence[str], folder: pathlib.Path, files: Sequence[str]) ->
 
 def _compare(case: Case, report: Report, seconds: float, failure: str | None) -> Verdict:
     findings = [finding for finding in report.get("findings", ()) if _of(finding, case)]
-    models = {model["name"]: model for model in report.get("models", ()) if _of(model, case)}
+    entries = [model for model in report.get("models", ()) if _of(model, case)]
+    models = {model["name"]: model for model in sorted(entries, key=lambda m: m.get("reach_at") == "loss")}
     failures = [f["message"] for f in report.get("failures", ()) if _of(f, case)]
     if failures and not set(case.starved) <= set(models):
         failure = failure or failures[0]

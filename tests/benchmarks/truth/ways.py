@@ -26,21 +26,31 @@ class Form:
     scalar: bool = False
 
 
-@dataclass(frozen=True)
-class Way:
-    """A family of forms under one name.
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What the label of an injection depends on.
 
     `zero`: the gradient is zero rather than missing, so that the label is what a detach at the same place starves.
-    `statement`: the forms are statements that follow an assignment to `{t}`. `tolerated`: rules that may fire at the
-    place even where other paths keep every parameter fed, because what is written there is a fault by itself.
+    `frees`: nothing is trainable afterwards, which is the loss. `hides`: parameters leave `named_parameters()`.
+    `soft`: a warning is enough. `tolerated`: rules that may fire at the place even where other paths keep every
+    parameter fed, because what is written there is a fault by itself.
     """
+
+    harmless: bool = False
+    zero: bool = False
+    frees: bool = False
+    hides: bool = False
+    soft: bool = False
+    tolerated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Way(Traits):
+    """A family of forms under one name; with `statement` they are statements behind an assignment to `{t}`."""
 
     name: str
     forms: tuple[Form, ...]
-    harmless: bool = False
-    zero: bool = False
     statement: bool = False
-    tolerated: tuple[str, ...] = ()
 
 
 def _forms(*texts: str, imports: tuple[str, ...] = (), dims: int = 0, last: int = 1) -> tuple[Form, ...]:
@@ -168,7 +178,9 @@ CUTS = (
         zero=True,
     ),
     Way("times-zero", _forms("({t} * 0.0)", "(0 * {t})", "torch.mul({t}, 0)"), zero=True),
-    Way("function-without-gradient", (Form("Passing.apply({t})", prelude=_NO_BACKWARD),), zero=True, tolerated=_FUNCTION),
+    Way(
+        "function-without-gradient", (Form("Passing.apply({t})", prelude=_NO_BACKWARD),), zero=True, tolerated=_FUNCTION
+    ),
     Way("function-with-zeros", (Form("Silent.apply({t})", prelude=_ZERO_BACKWARD),), zero=True, tolerated=_FUNCTION),
     Way(
         "masked-break",
@@ -181,7 +193,10 @@ CUTS = (
         tolerated=("masked-gradient-break",),
     ),
     Way(
-"parameter-in-forward", _forms("nn.Parameter({t})", "nn.Parameter({t}.detach().clone())"), tolerated=("unregistered-parameter", "rewrapped-tensor")),
+        "parameter-in-forward",
+        _forms("nn.Parameter({t})", "nn.Parameter({t}.detach().clone())"),
+        tolerated=("unregistered-parameter", "rewrapped-tensor"),
+    ),
     Way(
         "sample-not-rsample",
         _forms("distributions.Normal({t}, 0.1).sample()", imports=(DISTRIBUTIONS,)),
@@ -260,7 +275,7 @@ LOOKALIKES = (
     Way(
         "constant-tensor",
         _forms("{t} * torch.tensor(1.5)", "{t} + torch.tensor(np.float32(0.1))", imports=(NUMPY,)),
-        True,
+        harmless=True,
     ),
     Way(
         "clamp", _forms("{t}.clamp(-5.0, 5.0)", "torch.clip({t}, max=4.0)", "F.hardtanh({t}, -4.0, 4.0)"), harmless=True
@@ -327,7 +342,7 @@ LOOKALIKES = (
     Way(
         "argmax-for-accuracy",
         _forms("hits = ({t}.argmax(dim=-1) == 0).float().mean().item()", dims=1),
-        True,
+        harmless=True,
         statement=True,
     ),
     Way("numpy-for-plotting", (Form("drawn = histogram({t})", (NUMPY,), _PLOT),), harmless=True, statement=True),
