@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from gradlint.frame import Frame
 
-
 RETAINED = "retained"
 """Text of a loss event whose backward pass keeps the graph."""
 

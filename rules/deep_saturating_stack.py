@@ -3,7 +3,7 @@ gradient.
 
 A sigmoid passes on at most a quarter of its gradient, tanh and softsign less than all of it, and every layer
 multiplies. A normalisation or a skip connection ends the row. gradlint warns when the bounds of the derivatives
-alone, or the first measured gradients, leave the first weight less than a hundredth of the last one's gradient; a row
+alone, or the first measured gradients, leave the first weight less than 0.005 of the last one's gradient; a row
 that keeps its gradient (tanh with Xavier can be twelve deep) is a note.
 
 Bad:
@@ -33,7 +33,7 @@ Bad:
     ```
 
     ```text
-    21:16 warning: 4 saturating activations in a row (sigmoid), 3 allowed, each of which shrinks the gradient
+    21:16 warning: 4 saturating activations in a row (sigmoid), each of which shrinks the gradient; 3 are accepted
     ```
 
     ```python
@@ -54,7 +54,7 @@ Bad:
     ```
 
     ```text
-    13:17 warning: 5 saturating activations in a row (sigmoid), 3 allowed, each of which shrinks the gradient
+    13:17 warning: 5 saturating activations in a row (sigmoid), each of which shrinks the gradient; 3 are accepted
     ```
 
 Good: a few saturating layers.
@@ -208,7 +208,9 @@ OTHERS = 4
 class DeepSaturatingStack(GraphRule):
     code = "GL401"
     severity = Severity.WARNING
-    message = "{depth} saturating activations in a row ({names}), {allowed} allowed, each of which shrinks the gradient"
+    message = (
+        "{depth} saturating activations in a row ({names}), each of which shrinks the gradient; {allowed} are accepted"
+    )
     advice = "use ReLU or GELU with He initialisation, or put a normalisation or a skip connection between them"
     allowed: int = Field(3, ge=0, description="Longest accepted row of saturating activations.")
     healthy: float = Field(

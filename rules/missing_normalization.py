@@ -2,7 +2,7 @@
 
 Each layer multiplies the scale of the signal and of the gradient by its own gain. Torch's default initialisation has
 a gain of about 0.4 before ReLU, so ten layers leave a ten-thousandth. A normalisation resets the scale, a skip leads
-around it. gradlint warns when the first gradients show the damage (the first weight gets less than a hundredth of the
+around it. gradlint warns when the first gradients show the damage (the first weight gets less than 0.005 of the
 last one's), or, where nothing could be measured, when every layer has torch's default; otherwise (AlexNet, VGG with
 He initialisation) it is a note.
 
@@ -27,7 +27,7 @@ Bad:
     ```
 
     ```text
-    9:37 warning: 15 weight layers without a norm or skip, the first gets under 0.01 of the last one's gradient
+    9:37 warning: 15 weight layers without a norm or skip, the first gets under 0.005 of the last one's gradient
     ```
 
     ```python
@@ -51,7 +51,7 @@ Bad:
     ```
 
     ```text
-    12:21 warning: 14 weight layers without a norm or skip, the first gets under 0.01 of the last one's gradient
+    12:21 warning: 14 weight layers without a norm or skip, the first gets under 0.005 of the last one's gradient
     ```
 
 Good: a shallow net.

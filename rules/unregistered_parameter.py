@@ -70,6 +70,41 @@ Bad:
     9:22 error: `shift` is computed from a parameter and is no parameter itself, so no optimizer trains it
     ```
 
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.score = nn.Linear(10, 3)
+
+        def forward(self, x):
+            self.scale = nn.Parameter(torch.ones(3))
+            return self.score(x) * self.scale
+
+
+    def train(steps=100):
+        model = Scaled()
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        for _ in range(steps):
+            x, y = torch.randn(16, 10), torch.randint(0, 3, (16,))
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+
+
+    if __name__ == "__main__":
+        train()
+    ```
+
+    ```text
+    12:22 error: `scale` is made in forward, after the optimizer took the parameters, so no optimizer trains it
+    ```
+
 Good: a parameter; the arithmetic stands inside of it or in forward.
 
     ```python
@@ -132,6 +167,39 @@ A constant that wants no gradient.
             return self.score(x * self.window)
     ```
 
+A parameter that the optimizer was given by hand.
+
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    class Tempered(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.score = nn.Linear(10, 3)
+            self.temperature = torch.ones(1, requires_grad=True)
+
+        def forward(self, x):
+            return self.score(x) / self.temperature
+
+
+    def train(steps=100):
+        model = Tempered()
+        optimizer = torch.optim.Adam([*model.parameters(), model.temperature], lr=1e-3)
+        for _ in range(steps):
+            x, y = torch.randn(16, 10), torch.randint(0, 3, (16,))
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+
+
+    if __name__ == "__main__":
+        train()
+    ```
+
 Symptoms: ValueError: can't optimize a non-leaf Tensor; parameter not in model.parameters(); parameter is not saved in
 state_dict; cannot assign 'torch.FloatTensor' as parameter; learnable tensor does not update; UserWarning: The .grad
 attribute of a Tensor that is not a leaf Tensor is being accessed; nn.Parameter .cuda() not registered
@@ -142,6 +210,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradlint.finding import Finding, Severity
+from gradlint.frame import Frame
 from gradlint.graph import Hidden, ModelGraph
 from gradlint.rule import GraphRule
 
@@ -155,16 +224,20 @@ class UnregisteredParameter(GraphRule):
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         for hidden in graph.model.hidden:
             if hidden.kind == "tensor" and not hidden.optimized and _is_used(graph, hidden):
-                yield self.found(
-                    hidden.frame,
-                    path=graph.model.path,
-                    holder=hidden.holder,
-                    why=NON_LEAF if hidden.non_leaf else LEAF,
-                    cure=COMPUTE_INSIDE if hidden.non_leaf else WRAP,
-                    extra={"model": graph.model.name, "module": hidden.holder},
-                )
+                why, cure = (NON_LEAF, COMPUTE_INSIDE) if hidden.non_leaf else (LEAF, WRAP)
+                yield self._said(graph, hidden.frame, hidden.holder, why, cure)
+        for parameter in graph.model.trainable:
+            if parameter.made and parameter.made.function.endswith(FORWARD) and parameter.optimized is False:
+                yield self._said(graph, parameter.made, parameter.name, MADE_LATE, MAKE_ONCE)
+
+    def _said(self, graph: ModelGraph, at: Frame | None, holder: str, why: str, cure: str) -> Finding:
+        extra = {"model": graph.model.name, "module": holder}
+        return self.found(at, path=graph.model.path, holder=holder, why=why, cure=cure, extra=extra)
 
 
+FORWARD = ".forward"
+MADE_LATE = "is made in forward, after the optimizer took the parameters"
+MAKE_ONCE = "make it once, in __init__"
 NON_LEAF = "is computed from a parameter and is no parameter itself"
 LEAF = "wants a gradient and is no parameter of the model"
 COMPUTE_INSIDE = "compute inside of nn.Parameter(...), and move the whole model with model.to(device)"

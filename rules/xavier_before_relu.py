@@ -217,7 +217,8 @@ class XavierBeforeRelu(GraphRule):
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         hidden = [layer for run in runs(graph) if not run.bypassed for layer in _hidden(run)]
-        blamed = [(call, layer) for layer in hidden if (call := _xavier(layer)) and _meets_rectifier(layer)]
+        found = [(call, layer) for layer in hidden if (call := _xavier(layer)) and _meets_rectifier(layer)]
+        blamed = [(call, layer) for call, layer in found if not _serves_attention(graph, call)]
         blamed.sort(key=lambda pair: _place(pair[0]))
         for _, group in groupby(blamed, key=lambda pair: _place(pair[0])):
             yield self._said(graph, list(group))
@@ -237,7 +238,7 @@ class XavierBeforeRelu(GraphRule):
 
 def _hidden(run: Run) -> tuple[Layer, ...]:
     """The layers that another one follows."""
-    return run.layers[:-1]
+    return run.layers if run.followed else run.layers[:-1]
 
 
 def _xavier(layer: Layer) -> Initialisation | None:
@@ -257,6 +258,13 @@ def _meets_rectifier(layer: Layer) -> bool:
         if not _keeps_scale(step):
             return False
     return False
+
+
+def _serves_attention(graph: ModelGraph, call: Initialisation) -> bool:
+    """Whether the same call fills the projections of an attention: Xavier all over is the convention of transformers."""
+    nodes = [p.node for p in graph.model.parameters if p.node is not None and call in p.initialisations]
+    known = (ops.facts(graph.node(edge.target).op) for node in nodes for edge in graph.outgoing(node))
+    return any(facts is not None and facts.kind is ops.Kind.ATTENTION for facts in known)
 
 
 def _keeps_scale(step: Node) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pathlib
 from collections.abc import Callable
 
 import numpy as np
@@ -32,11 +33,6 @@ def errors(step: Callable[[torch.Tensor], torch.Tensor]) -> list[Finding]:
     """The errors on a model with this step in its middle."""
     found = gradlint.check(Cutting(step), torch.randn(3, 4)).findings
     return [finding for finding in found if finding.severity == "error"]
-
-
-def through_numbers(x: torch.Tensor) -> torch.Tensor:
-    total = sum(float(value) for value in x.flatten())
-    return torch.ones(3, 4) * total
 
 
 def through_numpy(x: torch.Tensor) -> torch.Tensor:
@@ -73,10 +69,34 @@ def test_a_cut_is_named_and_starves_the_layer_before_it(name: str, step: Callabl
     assert error.parameters == ("before.weight", "before.bias")
 
 
-def test_numbers_are_followed_through_python() -> None:
-    (error,) = errors(through_numbers)
-    assert error.name == "scalar-round-trip"
-    assert error.line == through_numbers.__code__.co_firstlineno + 1
+NUMBERS = """
+import math
+
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.before, self.after = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        total = sum(float(value) for value in self.before(x).flatten())
+        return self.after(x * math.tanh(total))
+
+
+def gradlint_inputs():
+    return torch.randn(3, 4)
+"""
+
+
+def test_numbers_are_followed_through_python(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "numbers_net.py"
+    file.write_text(NUMBERS)
+    (error,) = gradlint.check_paths([str(file)], depth="trace").findings
+    assert (error.name, error.line, error.column) == ("scalar-round-trip", 14, 21)
+    assert error.parameters == ("before.weight", "before.bias")
 
 
 HARMLESS: list[Callable[[torch.Tensor], torch.Tensor]] = [

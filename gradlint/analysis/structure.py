@@ -66,10 +66,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Weight layers in sequence; `bypassed` says that a skip leads around them."""
+    """Weight layers in sequence; `bypassed` says that a skip leads around them, `followed` that more weights come behind."""
 
     layers: tuple[Layer, ...]
     bypassed: bool
+    followed: bool
 
     @property
     def shared(self) -> bool:
@@ -138,7 +139,7 @@ class _Walk:
             if node.id in self.flowing and node.id not in seen and self._weight(node) is not None:
                 layers, end = self._run(node)
                 seen |= {layer.node.id for layer in layers}
-                yield Run(layers, self._is_bypassed(layers, end))
+                yield Run(layers, self._is_bypassed(layers, end), self._is_followed(layers[-1]))
 
     def _run(self, first: Node) -> tuple[tuple[Layer, ...], Node | None]:
         """The layers from a weight op on, and the op that ends them (None at a target or a fork)."""
@@ -202,6 +203,11 @@ class _Walk:
                 return node
             node = sources[0]
         return node
+
+    def _is_followed(self, last: Layer) -> bool:
+        """Whether the run's result goes through another weight."""
+        behind = self.graph.reached([last.node.id], lambda edge: edge.open) - {last.node.id}
+        return any(node in self.flowing and self._weight(self.graph.node(node)) is not None for node in behind)
 
     def _is_bypassed(self, layers: tuple[Layer, ...], end: Node | None) -> bool:
         """Whether a run ends in a sum with a value of the same origin: a residual branch, or a shortcut beside it."""

@@ -62,9 +62,11 @@ LLAMA_70B = {
     "eos_token_id": 128001,
 }
 
+LLAMA_70B_ELEMENTS = 69_000_000_000
+
 
 class CommandError(Exception):
-    """A measured command ended neither with 0 nor with 1."""
+    """A measured command failed, or did not record its model."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def watched(command: list[str], folder: str) -> Cost:
+def watched(command: list[str], folder: str, good: tuple[int, ...]) -> Cost:
     """One run with its memory sampled; sampling costs time, so `measure` times other runs."""
     with tempfile.TemporaryFile() as sink:
         process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=sink, stderr=sink)
@@ -117,14 +119,14 @@ def watched(command: list[str], folder: str) -> Cost:
         process.kill()
         code = process.wait()
         sink.seek(0)
-        if code not in (0, 1):
+        if code not in good:
             raise CommandError(f"{' '.join(command)} ended with {code}: {sink.read().decode().strip()[-400:]}")
         return Cost(time.perf_counter() - start, most, code)
 
 
-def measure(command: list[str], runs: int, folder: str = ".") -> Cost:
+def measure(command: list[str], runs: int, folder: str = ".", good: tuple[int, ...] = (0,)) -> Cost:
     """The cost of a command: its memory from one run, its time from `runs` more."""
-    memory = watched(command, folder)
+    memory = watched(command, folder, good)
     seconds = []
     for _ in range(runs):
         start = time.perf_counter()
@@ -151,15 +153,27 @@ def version() -> dict[str, object]:
     return {"seconds": round(own.seconds, 3), "beyond python": own.beyond(bare), "modules": sorted(extra)}
 
 
+def checked(target: str, runs: int, folder: str, least: int) -> Cost:
+    """The cost of checking a target; `CommandError` unless a model of at least so many elements was recorded."""
+    command = gradlint("check", "--isolated", "--no-cache", "--output-format", "json", target)
+    done = subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=TIMEOUT_SECONDS
+    )
+    models = json.loads(done.stdout)["models"] if done.returncode in (0, 1) else []
+    if not any(model["capture"] == "recorded" and model["elements"] >= least for model in models):
+        raise CommandError(f"{target} was not recorded: {done.stdout[-400:]} {done.stderr[-400:]}")
+    return measure(command, runs, folder, good=(0, 1))
+
+
 def small_file(base: Cost, folder: str) -> dict[str, object]:
     Path(folder, "model.py").write_text(SMALL_FILE)
-    cost = measure(gradlint("check", "--isolated", "--no-cache", "model.py"), FILE_RUNS, folder)
+    cost = checked("model.py", FILE_RUNS, folder, least=1)
     return {"seconds": round(cost.seconds, 3), "beyond torch": cost.beyond(base), "exit code": cost.code}
 
 
 def llama(base: Cost, folder: str) -> dict[str, object]:
     Path(folder, "config.json").write_text(json.dumps(LLAMA_70B))
-    cost = measure(gradlint("check", "--isolated", "--no-cache", "hf:./config.json"), CONFIG_RUNS, folder)
+    cost = checked("hf:./config.json", CONFIG_RUNS, folder, least=LLAMA_70B_ELEMENTS)
     model = measure([PYTHON, "-c", "import torch, transformers.models.llama.modeling_llama"], CONFIG_RUNS)
     figures = {"seconds": round(cost.seconds, 3), "MiB": round(cost.mib, 1), "exit code": cost.code}
     return figures | {"beyond torch": cost.beyond(base), "beyond torch and transformers": cost.beyond(model)}

@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from gradlint.frontends.recorder.standins import StandIns
+from gradlint.frontends.recorder.arranging import arranged
 from gradlint.frontends.recorder.frames import is_library
 from gradlint.frontends.recorder.rewrite import rewritten
+from gradlint.frontends.recorder.slicing import without_training
+from gradlint.frontends.recorder.standins import StandIns
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
@@ -111,18 +113,27 @@ def _forget(names: set[str]) -> None:
 
 
 def load(path: pathlib.Path, name: str | None = None) -> tuple[ModuleType, ast.Module]:
-    """The imported module of a file and its rewritten tree; the module is never called `__main__`.
+    """The imported module of a file and its rewritten tree; the module is never called `__main__`, and statements that
+    train at its top level are left out.
 
     Raises whatever the file raises while it is imported.
     """
     name = name or module_name(path)
     spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path)))
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module, rewritten(ast.parse(path.read_bytes(), filename=str(path)))
+    with arranged():
+        exec(_compiled(without_training(_parsed(path)), path), vars(module))
+    return module, rewritten(_parsed(path))
+
+
+def _parsed(path: pathlib.Path) -> ast.Module:
+    return ast.parse(path.read_bytes(), filename=str(path))
+
+
+def _compiled(tree: ast.Module, path: pathlib.Path | str) -> Any:
+    return compile(rewritten(tree), str(path), "exec", dont_inherit=True)
 
 
 def module_name(path: pathlib.Path) -> str:

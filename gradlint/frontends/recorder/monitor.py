@@ -63,7 +63,9 @@ class GradientMonitor:
             self.rms[id(parameter)] = float(parameter.grad.detach().double().square().mean().sqrt())
 
     def forward_failed(self, error: BaseException) -> None:
-        """Notes an exception of the forward pass at the op that raised it."""
+        """Notes a forbidden in-place write of the forward pass at the op that raised."""
+        if not any(text in str(error) for text in (inplace.LEAF_WRITTEN, inplace.LEAF_VIEW)):
+            return
         for fault, frames, _ in self.recorder.faults:
             if fault is error:
                 place = next((frame for frame in decoded(frames) if frame.user), None)

@@ -20,12 +20,12 @@ from torch import nn
 from gradlint.errors import GradlintError, TargetError, UsageError
 from gradlint.finding import Failure
 from gradlint.frontends.recorder import custom, describing, facts, hidden, lightweight, patches, rewrite, scratch, zeros
-from gradlint.frontends.recorder.standins import StandIns
 from gradlint.frontends.recorder.frames import is_library
 from gradlint.frontends.recorder.loading import load_with
 from gradlint.frontends.recorder.mode import Recorder, tensors_in
 from gradlint.frontends.recorder.modules import Modules, watched
 from gradlint.frontends.recorder.monitor import GradientMonitor
+from gradlint.frontends.recorder.standins import StandIns
 from gradlint.frontends.recorder.tape import Tape
 from gradlint.graph import Model, NodeKind
 from gradlint.recording import Recording, encode

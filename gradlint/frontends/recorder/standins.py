@@ -18,25 +18,37 @@ from typing import Any
 import torch
 from torch import nn
 
+from gradlint.frontends.recorder.placeholder import Placeholder
+
 
 class Absent:
-    """Something of a library that is not installed: can be called, subclassed, indexed and used as a decorator."""
+    """Something of a library that is not installed: can be subclassed, indexed and used as a decorator.
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        return
+    Called, it gives data that was never read. Handed a tensor or a module it raises what its import would have raised,
+    so that no result is made up.
+    """
+
+    def __init__(self, name: str = "", *_: Any, **__: Any) -> None:
+        self._absent = name
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         if len(args) == 1 and not options and (inspect.isfunction(args[0]) or inspect.isclass(args[0])):
             return args[0]
-        return Absent()
+        if any(isinstance(value, (torch.Tensor, nn.Module)) for value in (*args, *options.values())):
+            raise self._cause()
+        return Made(self._absent, self._cause())
+
+    def _cause(self) -> ImportError:
+        library = self._absent.partition(".")[0]
+        return ModuleNotFoundError(f"No module named '{library}'", name=library)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("_"):
             raise AttributeError(name)
-        return Absent()
+        return Absent(f"{self._absent}.{name}")
 
     def __getitem__(self, key: Any) -> Any:
-        return Absent()
+        return Absent(self._absent)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(())
@@ -51,7 +63,17 @@ class Absent:
         return False
 
     def __mro_entries__(self, bases: Any) -> tuple[type, ...]:
-        return (Absent,)
+        module = self._absent.endswith(("Module", "Model"))
+        return (nn.Module,) if module and nn.Module not in bases else ()
+
+
+class Made(Placeholder):
+    """What calling something absent gave: data, or a decorator that was told its settings."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        if len(args) == 1 and not options and (inspect.isfunction(args[0]) or inspect.isclass(args[0])):
+            return args[0]
+        return super().__call__(*args, **options)
 
 
 class LightningModule(nn.Module):
@@ -63,8 +85,8 @@ class LightningModule(nn.Module):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__()
-        self.trainer: Any = Absent()
-        self.logger: Any = Absent()
+        self.trainer: Any = Absent("lightning.Trainer")
+        self.logger: Any = Absent("lightning.Logger")
 
     @property
     def device(self) -> torch.device:
@@ -111,7 +133,7 @@ class _Module(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return LightningModule if name == "LightningModule" else Absent()
+        return LightningModule if name == "LightningModule" else Absent(f"{self.__name__}.{name}")
 
 
 class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+_asarray = np.asarray
+"""numpy's own, also while the recorder replaces it."""
+
 Origin = frozenset[int]
 NOWHERE: Origin = frozenset()
 ORIGIN = "gradlint_origin"
@@ -141,7 +144,7 @@ def tracked(value: Any, origin: Origin) -> Any:
     if not origin or isinstance(value, (bool, np.bool_, str, type(None))):
         return value
     if isinstance(value, (np.ndarray, np.floating, np.integer)):
-        array = np.asarray(value).view(TrackedArray)
+        array = _asarray(value).view(TrackedArray)
         array.gradlint_origin = origin
         return array
     if isinstance(value, (float, int)):
