@@ -28,7 +28,7 @@ from gradlint.worker import Limits, Outcome, Worker, torch_available
 if TYPE_CHECKING:
     from torch import nn
 
-ENTRY = "gradlint.frontends.recorder.session:capture"
+ENTRY = "gradlint.frontends.recorder.capture:capture"
 BROKEN_TORCH = "torch cannot be imported"
 INTERNAL = "internal"
 """The code of a failure that is gradlint's own."""

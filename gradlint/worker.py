@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 from gradlint import kernel, wire
 
-DEFAULT_MODULES = ("torch", "gradlint.frontends.recorder.session")
+DEFAULT_MODULES = ("torch", "gradlint.frontends.recorder.capture")
 FORKS = hasattr(os, "fork")
 _START_SECONDS = 300.0  # for the import of torch on a cold disk
 _GRACE_SECONDS = 15.0  # what the server may take beyond a job's limit before it is given up

@@ -10,7 +10,7 @@ import sys
 import types
 from dataclasses import dataclass
 
-from gradlint.frontends.recorder.examples import Shown, shown
+from gradlint.frontends.recorder.feeding.examples import Shown, shown
 
 FEEDING = pathlib.Path(__file__).parent / "feeding"
 

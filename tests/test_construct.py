@@ -10,8 +10,8 @@ import pytest
 from torch import nn
 
 from gradlint.errors import TargetError
-from gradlint.frontends.recorder.construct import construct, constructions, rebuild
-from gradlint.frontends.recorder.roots import named_target
+from gradlint.frontends.recorder.feeding.construct import construct, constructions, rebuild
+from gradlint.frontends.recorder.feeding.roots import named_target
 from tests.modules_of import written
 
 HEAD = """

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from gradlint.errors import TargetError
-from gradlint.frontends.recorder.construct import construct
-from gradlint.frontends.recorder.feed import Feed, feed
-from gradlint.frontends.recorder.roots import named_target
+from gradlint.frontends.recorder.feeding.construct import construct
+from gradlint.frontends.recorder.feeding.feed import Feed, feed
+from gradlint.frontends.recorder.feeding.roots import named_target
 from gradlint.inputs import parse_input
 from tests.modules_of import written
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from gradlint.errors import TargetError
-from gradlint.frontends.recorder.construct import assemble
-from gradlint.frontends.recorder.roots import root_targets
+from gradlint.frontends.recorder.feeding.construct import assemble
+from gradlint.frontends.recorder.feeding.roots import root_targets
 from tests.modules_of import FEEDING, imported
 
 LEAST_SHARE = 0.92

@@ -15,8 +15,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gradlint.frontends.recorder.replay import ReplayResult, replay  # noqa: E402
-from gradlint.frontends.recorder.runtime import MOST_BACKWARDS  # noqa: E402
+from gradlint.frontends.recorder.replaying.replay import ReplayResult, replay  # noqa: E402
+from gradlint.frontends.recorder.replaying.runtime import MOST_BACKWARDS  # noqa: E402
 
 SAMPLES = pathlib.Path(__file__).parent / "replay"
 NAMES = sorted(path.stem for path in SAMPLES.glob("*.py"))

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from gradlint.frontends.recorder.roots import named_target, root_targets
+from gradlint.frontends.recorder.feeding.roots import named_target, root_targets
 from tests.modules_of import written
 
 HEAD = "import torch\nfrom torch import nn\n"

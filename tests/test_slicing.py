@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from gradlint.frontends.recorder.slicing import MAIN, SCRIPT, Plan, plans, without_training
+from gradlint.frontends.recorder.replaying.slicing import MAIN, SCRIPT, Plan, plans, without_training
 
 GUARD = "__gradlint__"
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from gradlint.frontends.recorder import sources
-from gradlint.frontends.recorder.feed import Feed, feed
-from gradlint.frontends.recorder.recipes import describe
+from gradlint.frontends.recorder.feeding.feed import Feed, feed
+from gradlint.frontends.recorder.feeding.recipes import describe
 from gradlint.frontends.recorder.session import Session, finished
 from gradlint.recording import Recording
 

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from gradlint.frontends.recorder.arranging import arranged
 from gradlint.frontends.recorder.frames import is_library
+from gradlint.frontends.recorder.replaying.arranging import arranged
+from gradlint.frontends.recorder.replaying.slicing import without_training
 from gradlint.frontends.recorder.rewrite import rewritten
-from gradlint.frontends.recorder.slicing import without_training
 from gradlint.frontends.recorder.standins import StandIns
 
 

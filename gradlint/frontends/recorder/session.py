@@ -17,9 +17,8 @@ import torch
 import torch.utils.checkpoint  # before its functions are spared the compiler
 from torch import nn
 
-from gradlint.errors import GradlintError, TargetError, UsageError
-from gradlint.finding import Failure
-from gradlint.frontends.recorder import custom, describing, facts, hidden, lightweight, patches, rewrite, scratch, zeros
+from gradlint.errors import TargetError
+from gradlint.frontends.recorder import custom, describing, facts, hidden, lightweight, patches, rewrite, zeros
 from gradlint.frontends.recorder.frames import is_library
 from gradlint.frontends.recorder.loading import load_with
 from gradlint.frontends.recorder.mode import Recorder, tensors_in
@@ -28,13 +27,8 @@ from gradlint.frontends.recorder.monitor import GradientMonitor
 from gradlint.frontends.recorder.standins import StandIns
 from gradlint.frontends.recorder.tape import Tape
 from gradlint.graph import Model, NodeKind
-from gradlint.recording import Recording, encode
+from gradlint.recording import Recording
 from gradlint.training import EventKind, TrainingStep
-
-SEED = 0
-MEBIBYTE = 2**20
-PARAMETER_SHARE = 0.2
-"""Share of the memory that parameters may take: gradients and activations come on top, and a copy while feeding."""
 
 lightweight.spare_compiler()
 
@@ -99,31 +93,6 @@ def outputs_of(value: Any, depth: int = 6) -> list[torch.Tensor]:
     else:
         items = getattr(value, "__dict__", {}).values()
     return [tensor for item in items for tensor in outputs_of(item, depth - 1)]
-
-
-def capture(job: dict[str, Any]) -> dict[str, Any]:
-    """Records one target; the result is JSON: `recording`, and `failures` of what could not be recorded; `misused`
-    alone when the target itself is the user's mistake."""
-    torch.manual_seed(SEED)
-    lightweight.stand_in()
-    session = Session(PARAMETER_SHARE * job.get("memory", math.inf) * MEBIBYTE)
-    failures: list[Failure] = []
-    try:
-        with scratch.redirected():
-            models = list(_captured(session, job, failures))
-    except UsageError as problem:
-        return {"misused": str(problem)}
-    except GradlintError as problem:
-        failures.append(Failure(path=job["path"], code="GL003", message=str(problem)))
-        models = []
-    recording = finished(session, models)
-    return {"recording": encode(recording), "failures": [failure.model_dump() for failure in failures]}
-
-
-def _captured(session: Session, job: dict[str, Any], failures: list[Failure]) -> Iterator[Model]:
-    from gradlint.frontends.recorder import sources
-
-    yield from sources.CAPTURES[job["kind"]](session, job, failures)
 
 
 def finished(session: Session, models: Sequence[Model]) -> Recording:

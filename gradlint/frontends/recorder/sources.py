@@ -15,16 +15,17 @@ from torch import nn
 
 from gradlint.errors import GradlintError, TargetError
 from gradlint.finding import Failure
-from gradlint.frontends.recorder import hub, patches
+from gradlint.frontends.recorder import patches
 from gradlint.frontends.recorder import session as sessions
-from gradlint.frontends.recorder.construct import assemble, constructions, rebuild
-from gradlint.frontends.recorder.examples import shown
-from gradlint.frontends.recorder.feed import Feed, feed
+from gradlint.frontends.recorder.feeding import hub
+from gradlint.frontends.recorder.feeding.construct import assemble, constructions, rebuild
+from gradlint.frontends.recorder.feeding.examples import shown
+from gradlint.frontends.recorder.feeding.feed import Feed, feed
+from gradlint.frontends.recorder.feeding.roots import Target, named_target, root_targets
 from gradlint.frontends.recorder.loading import project, project_root
 from gradlint.frontends.recorder.mode import TooLarge
 from gradlint.frontends.recorder.modules import holds_weights
-from gradlint.frontends.recorder.replay import ReplayResult, replay
-from gradlint.frontends.recorder.roots import Target, named_target, root_targets
+from gradlint.frontends.recorder.replaying.replay import ReplayResult, replay
 from gradlint.frontends.recorder.session import Session
 from gradlint.frontends.recorder.storageless import Storageless
 from gradlint.graph import Model

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradlint.frontends.recorder.placeholder import Placeholder
+from gradlint.frontends.recorder.replaying.placeholder import Placeholder
 
 
 class Absent:

@@ -1,0 +1,1 @@
+"""Building a model and finding inputs for it, without being told how."""

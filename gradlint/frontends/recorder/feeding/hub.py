@@ -1,0 +1,202 @@
+"""Models that no file of the user builds: `hf:bert`, `hf:./config.json`, `timm:resnet18`, `package.module:Net`.
+
+All have random weights and are built offline; on the meta device when asked, which allocates no memory for parameters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import os
+import pathlib
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradlint.errors import TargetError, UsageError, did_you_mean
+from gradlint.frontends.recorder.feeding.trial import quiet
+
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+_DECODERS = ("AutoModelForCausalLM",)
+_ENCODERS = ("AutoModelForMaskedLM",)
+_PAIRS = ("AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq")
+_OTHERS = (
+    "AutoModelForImageClassification",
+    "AutoModelForCTC",
+    "AutoModelForAudioClassification",
+    "AutoModelForImageTextToText",
+    "AutoModelForObjectDetection",
+    "AutoModelForSemanticSegmentation",
+    "AutoModelForDepthEstimation",
+    "AutoModelForSequenceClassification",
+    "AutoModelForPreTraining",
+    "AutoModel",
+)
+"""The heads that a model type may have; with the one that it is pre-trained with, most of it is trained."""
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Nothing is downloaded inside the block."""
+    before = {name: os.environ.get(name) for name in _OFFLINE}
+    os.environ.update(_OFFLINE)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _device(meta: bool) -> contextlib.AbstractContextManager[Any]:
+    return torch.device("meta") if meta else contextlib.nullcontext()
+
+
+def build_hf(name: str, *, meta: bool = False) -> nn.Module:
+    """A transformers model of the type `name`, or of the configuration file or folder `name`, with random weights.
+
+    Raises:
+        UsageError: when transformers is missing, or there is no such type or file.
+        TargetError: when the configuration builds no model.
+    """
+    with _offline():
+        transformers = _required("transformers", "hf:")
+        config = _hf_config(transformers, name)
+        with _device(meta), quiet():
+            return _hf_model(transformers, config, name)
+
+
+def _hf_config(transformers: ModuleType, name: str) -> Any:
+    if "/" in name or name.endswith(".json") or pathlib.Path(name).exists():
+        return _hf_config_file(transformers, pathlib.Path(name))
+    known = transformers.CONFIG_MAPPING
+    key = name if name in known else name.replace("-", "_") if name.replace("-", "_") in known else name.lower()
+    if key not in known:
+        raise UsageError(
+            f"transformers has no model type `{name}`{did_you_mean(name, known.keys())}: give a type or a config.json"
+        )
+    return transformers.AutoConfig.for_model(key)
+
+
+def _hf_config_file(transformers: ModuleType, path: pathlib.Path) -> Any:
+    if not path.exists():
+        raise UsageError(
+            f"there is no file `{path}`: `hf:` takes a model type of transformers or the path of a config.json"
+        )
+    try:
+        return transformers.AutoConfig.from_pretrained(str(path), local_files_only=True)
+    except Exception as error:
+        raise TargetError(
+            f"`{path}` is no configuration of transformers: {' '.join(str(error).split())[:200]}"
+        ) from error
+
+
+def _hf_model(transformers: ModuleType, config: Any, name: str) -> nn.Module:
+    reason = "no model class knows it"
+    for maker in _hf_makers(transformers, config):
+        try:
+            model = maker(config)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            continue
+        if isinstance(model, nn.Module):
+            return model
+    raise TargetError(f"`hf:{name}` builds no model ({reason}): check its configuration")
+
+
+def _hf_makers(transformers: ModuleType, config: Any) -> Iterator[Any]:
+    """The class that the configuration names, then the automatic classes that know its type."""
+    for architecture in getattr(config, "architectures", None) or ():
+        if hasattr(transformers, architecture):
+            yield getattr(transformers, architecture)._from_config
+    pairs = bool(getattr(config, "is_encoder_decoder", False))
+    for auto in (*(_PAIRS if pairs else ()), *_ENCODERS, *_DECODERS, *_OTHERS):
+        kind = getattr(transformers, auto, None)
+        if kind is not None and type(config) in kind._model_mapping:
+            yield kind.from_config
+
+
+def build_timm(name: str, *, meta: bool = False) -> nn.Module:
+    """The timm model `name` with random weights.
+
+    Raises:
+        UsageError: when timm is missing or has no such model.
+        TargetError: when it cannot be built.
+    """
+    timm = _required("timm", "timm:")
+    if not timm.is_model(name):
+        raise UsageError(f"timm has no model `{name}`{did_you_mean(name, timm.list_models())}")
+    try:
+        with _device(meta), quiet():
+            return timm.create_model(name, pretrained=False)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise TargetError(
+            f"`timm:{name}` cannot be built: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        ) from error
+
+
+def build_target(text: str, *, meta: bool = False) -> nn.Module:
+    """The model `package.module:Net`, `package.module:build()` or `package.module:model`, built without arguments.
+
+    Raises:
+        UsageError: when the module or the name does not exist.
+        TargetError: when it cannot be built without arguments.
+    """
+    module, symbol = import_target(text)
+    value = getattr(module, symbol)
+    if isinstance(value, nn.Module):
+        return value
+    try:
+        with _device(meta), quiet():
+            made = value()
+    except Exception as error:
+        raise TargetError(f"`{text}` cannot be built without arguments: {type(error).__name__}: {error}") from error
+    if not isinstance(made, nn.Module):
+        raise TargetError(
+            f"`{text}` is {type(made).__name__}, no torch.nn.Module: name a model class or a function that makes one"
+        )
+    return made
+
+
+def import_target(text: str) -> tuple[ModuleType, str]:
+    """The module of `package.module:Net` and the name in it, without the brackets of a call.
+
+    Raises:
+        UsageError: when the module cannot be found or has no such name.
+    """
+    path, _, symbol = text.partition(":")
+    symbol = symbol.removesuffix("()")
+    try:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"there is no module `{error.name}` to import for `{text}`: check the name and where gradlint is run"
+        ) from error
+    except Exception as error:
+        raise TargetError(
+            f"`{path}` fails at import: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        ) from error
+    if not hasattr(module, symbol):
+        names = [name for name, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
+        raise UsageError(f"`{path}` has no `{symbol}`{did_you_mean(symbol, names)}")
+    return module, symbol
+
+
+def parameter_bytes_estimate(model: nn.Module) -> int:
+    """The bytes of the parameters and buffers of a model, which may be on the meta device."""
+    tensors = {id(one): one for one in (*model.parameters(), *model.buffers())}
+    sized = [one for one in tensors.values() if not nn.parameter.is_lazy(one)]
+    return sum(one.numel() * one.element_size() for one in sized)
+
+
+def _required(package: str, prefix: str) -> ModuleType:
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise UsageError(f"`{prefix}` needs {package}, which is not installed: pip install {package}") from error

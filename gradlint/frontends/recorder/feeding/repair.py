@@ -1,0 +1,399 @@
+"""What to change in the inputs after a failed trial: from the layer, what it was given, and the error's text."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradlint.frontends.recorder.feeding.asserted import disagreements
+from gradlint.frontends.recorder.feeding.demands import index_bound, index_shapes, layer_recipes
+from gradlint.frontends.recorder.feeding.hints import EDGE_NAMES, MASK_NAMES, TOKEN_NAMES
+from gradlint.frontends.recorder.feeding.probe import Probe
+from gradlint.frontends.recorder.feeding.recipes import (
+    GroupRecipe,
+    Path,
+    ProbeRecipe,
+    Recipe,
+    TensorRecipe,
+    ValueRecipe,
+    leaves,
+)
+from gradlint.frontends.recorder.feeding.reshapes import BATCH, LENGTH, Shape
+from gradlint.frontends.recorder.feeding.trial import Failure
+
+Change = tuple[Path, Recipe]
+SIDES = (
+    7,
+    8,
+    14,
+    16,
+    20,
+    24,
+    28,
+    32,
+    40,
+    48,
+    50,
+    56,
+    64,
+    72,
+    80,
+    84,
+    96,
+    100,
+    112,
+    128,
+    160,
+    192,
+    224,
+    227,
+    256,
+    299,
+    320,
+    512,
+)
+"""Image sides in common use."""
+MAX_OF_A_KIND = 6
+"""Changes of one kind before the next kind has its turn."""
+NEAR_SIDES = 4
+"""Sides tried next to the estimate of the one that makes a flattened size fit."""
+MAX_SIDE = 512
+MAX_LENGTH = 64_000
+LONG = 64
+"""Axes from this length on are signals, which may have to be much longer, rather than features."""
+_LONG = re.compile(r"Long|Int\b|integer|indices must be|as indices|tensors used as", re.IGNORECASE)
+_NUMBER = re.compile(r"\d+")
+
+
+def changes(failure: Failure, plan: Recipe, *, sequential: bool, sizes: tuple[int, ...] = ()) -> Iterator[Change]:
+    """Single replacements in `plan` that may mend the failure, likeliest first; `sizes` are the model's own."""
+    tensors = [(path, leaf) for path, leaf in leaves(plan) if isinstance(leaf, TensorRecipe)]
+    text = f"{type(failure.error).__name__}: {failure.error}"
+    groups = [
+        _dtypes(text, failure, tensors),
+        _shapes_told(text, tensors),
+        _layers(failure, tensors, sequential),
+        _compared(failure.error, tensors),
+        _named_sizes(text, failure.error, tensors),
+        _sizes(text, tensors),
+        _known_sizes(sizes, tensors),
+        _ranks(text, tensors),
+        _extents(text, tensors),
+        _structures(text, tensors),
+        _neighbours(tensors),
+    ]
+    heads = [list(itertools.islice(group, MAX_OF_A_KIND)) for group in groups]
+    yield from itertools.chain.from_iterable(heads)
+    yield from itertools.chain.from_iterable(groups)
+
+
+def _known_sizes(sizes: tuple[int, ...], tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """An axis as long as a size that the model was written for."""
+    for size in sizes:
+        for path, leaf, axis in _axes(tensors):
+            if leaf.shape[axis] != size:
+                yield path, _resized(leaf, axis, size)
+
+
+def _shapes_told(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """The text names a whole shape: `Expected hidden size (1, 2, 32), got [6, 2, 32]`."""
+    found = re.search(r"[Ee]xpected.*?[(\[]([\d, ]+)[)\]],? (?:but )?got:? [(\[]([\d, ]+)[)\]]", text)
+    if found is None:
+        return
+    wanted, given = (tuple(int(one) for one in group.split(",") if one.strip()) for group in found.groups())
+    for path, leaf in tensors:
+        if leaf.shape == given and leaf.floating:
+            yield path, dataclasses.replace(leaf, shape=wanted)
+
+
+def _compared(error: BaseException, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """The user's own check compared two sizes."""
+    for first, second in disagreements(error):
+        if first != second:
+            yield from _exchange(first, second, tensors)
+            yield from _exchange(second, first, tensors)
+            yield from _scaled(first, second, tensors)
+
+
+def _dtypes(text: str, failure: Failure, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """Indices where whole numbers are expected, booleans for masks, floats where a sum of both is refused."""
+    if isinstance(failure.layer, (nn.Embedding, nn.EmbeddingBag)):
+        given = failure.given[0] if failure.given else None
+        high = index_bound(failure.layer)
+        for path, leaf in _suspects(given, tensors):
+            shapes = [leaf.shape, *index_shapes(_name(path))] if leaf.floating else [leaf.shape]
+            yield from ((path, TensorRecipe(shape, "int64", 0, high)) for shape in shapes)
+    if "index" in text and "out of" in text and (bound := re.search(r"size (\d+)|out of range", text)):
+        high = int(bound[1]) if bound[1] else 1
+        yield from ((path, dataclasses.replace(leaf, high=high)) for path, leaf in tensors if not leaf.floating)
+    if "boolean mask" in text or ("mask" in text and "bool" in text):
+        yield from (
+            (path, TensorRecipe(leaf.shape, "bool", fill="ones"))
+            for path, leaf in tensors
+            if MASK_NAMES.search(_name(path))
+        )
+        yield from ((path, TensorRecipe(leaf.shape, "bool", fill="ones")) for path, leaf in tensors)
+    if _LONG.search(text):
+        named = sorted(tensors, key=lambda one: not TOKEN_NAMES.search(_name(one[0])))
+        yield from ((path, TensorRecipe(leaf.shape, "int64", 0, 2)) for path, leaf in named if leaf.floating)
+    if re.search(r"same dtype|Float|floating|Input dtype must be|not implemented for '(Long|Bool)|only.*float", text):
+        yield from ((path, TensorRecipe(leaf.shape)) for path, leaf in tensors if not leaf.floating)
+
+
+def _suspects(given: Any, tensors: list[tuple[Path, TensorRecipe]]) -> list[tuple[Path, TensorRecipe]]:
+    """The inputs of the same shape as what the failing layer was given, else all."""
+    shape = tuple(given.shape) if isinstance(given, torch.Tensor) and not isinstance(given, Probe) else None
+    same = [one for one in tensors if one[1].shape == shape]
+    return same or tensors
+
+
+def _layers(failure: Failure, tensors: list[tuple[Path, TensorRecipe]], sequential: bool) -> Iterator[Change]:
+    """The input reached the layer as it is: give it a shape of the layer's own. Else scale the axis that is off."""
+    given = next((one for one in failure.given if isinstance(one, torch.Tensor) and not isinstance(one, Probe)), None)
+    if failure.layer is None or given is None:
+        return
+    shape = tuple(given.shape)
+    for path, leaf in tensors:
+        if leaf.shape == shape and leaf.floating:
+            yield from ((path, recipe) for recipe in layer_recipes(failure.layer, failure.given, sequential=sequential))
+    wanted = _wanted(failure.layer)
+    if wanted is None:
+        return
+    axis, size = wanted
+    actual = shape[axis] if -len(shape) <= axis < len(shape) else None
+    if actual is not None and actual != size:
+        yield from _exchange(actual, size, tensors)
+        yield from _scaled(actual, size, tensors)
+
+
+def _wanted(layer: nn.Module) -> tuple[int, int] | None:
+    """The axis and size that a layer requires of its input."""
+    match layer:
+        case nn.Linear(in_features=size):
+            return -1, size
+        case nn.LSTM(input_size=size) | nn.GRU(input_size=size) | nn.RNN(input_size=size) | nn.GRUCell(input_size=size):
+            return -1, size
+        case nn.LSTMCell(input_size=size) | nn.RNNCell(input_size=size):
+            return -1, size
+        case nn.MultiheadAttention(embed_dim=size) | nn.Transformer(d_model=size):
+            return -1, size
+        case nn.TransformerEncoderLayer() | nn.TransformerDecoderLayer():
+            return -1, int(layer.self_attn.embed_dim)
+        case nn.LayerNorm(normalized_shape=shape):
+            return -1, int(shape[-1])
+        case nn.BatchNorm1d(num_features=size) | nn.BatchNorm2d(num_features=size) | nn.GroupNorm(num_channels=size):
+            return 1, int(size)
+        case nn.Conv1d(in_channels=size) | nn.Conv2d(in_channels=size) | nn.Conv3d(in_channels=size):
+            return 1, size
+        case nn.ConvTranspose1d(in_channels=size) | nn.ConvTranspose2d(in_channels=size):
+            return 1, size
+    return None
+
+
+def _exchange(actual: int, size: int, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """An axis of the wrong size comes straight from an input: the same size, a multiple of it, or one part of a sum."""
+    if actual <= 0 or size <= 0:
+        return
+    axes = _axes(tensors)
+    for path, leaf, axis in axes:
+        if leaf.shape[axis] == actual:
+            yield path, _resized(leaf, axis, size)
+    for path, leaf, axis in axes:
+        scaled, rest = divmod(leaf.shape[axis] * size, actual)
+        if not rest and scaled > 0 and leaf.floating and actual % leaf.shape[axis] == 0 and not _is_side(leaf, axis):
+            yield path, _resized(leaf, axis, scaled)
+    for path, leaf, axis in axes:
+        if leaf.shape[axis] + size - actual > 0 and not _is_side(leaf, axis):
+            yield path, _resized(leaf, axis, leaf.shape[axis] + size - actual)
+
+
+def _axes(tensors: list[tuple[Path, TensorRecipe]]) -> list[tuple[Path, TensorRecipe, int]]:
+    """Every axis of every tensor but the first one, the batch."""
+    return [(path, leaf, axis) for path, leaf in tensors for axis in reversed(range(1, len(leaf.shape)))]
+
+
+def _is_side(leaf: TensorRecipe, axis: int) -> bool:
+    """Whether the axis is a side of an image."""
+    return len(leaf.shape) == 4 and axis > 1
+
+
+def _resized(leaf: TensorRecipe, axis: int, size: int) -> TensorRecipe:
+    """`leaf` with one axis of another size; the sides of a square image change together."""
+    axes = _spatial_axes(leaf.shape)
+    if axes > 1 and axis >= len(leaf.shape) - axes and leaf.shape[-1] == leaf.shape[-2]:
+        return dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(size,) * axes))
+    return dataclasses.replace(leaf, shape=(*leaf.shape[:axis], size, *leaf.shape[axis + 1 :]))
+
+
+def _scaled(actual: int, size: int, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """The axis is a flattened one: scale the spatial axes of images and signals by the ratio."""
+    for path, leaf in tensors:
+        axes = _spatial_axes(leaf.shape)
+        if not axes:
+            continue
+        estimate = leaf.shape[-1] * (size / actual) ** (1 / axes)
+        for side in _near(estimate, MAX_SIDE if axes > 1 else MAX_LENGTH):
+            if side != leaf.shape[-1]:
+                yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(side,) * axes))
+
+
+def _spatial_axes(shape: Shape) -> int:
+    return {3: 1, 4: 2, 5: 2}.get(len(shape), 0)
+
+
+def _near(estimate: float, most: int) -> list[int]:
+    exact = [math.floor(estimate), math.ceil(estimate), round(estimate) + 1, round(estimate) - 1, round(estimate) + 2]
+    common = sorted(SIDES, key=lambda side: abs(side - estimate))[:NEAR_SIDES]
+    ordered = [common[0], *exact[:2], *common[1:], *exact[2:]]
+    return [side for side in dict.fromkeys(ordered) if 0 < side <= most]
+
+
+def _sizes(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """Two sizes that should agree: make one of the inputs' axes the other size."""
+    pairs = [
+        r"tensor a \((\d+)\) must match the size of tensor b \((\d+)\)",
+        r"mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)",
+        r"Expected size (\d+) but got size (\d+)",
+        r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\)",
+        r"to have (\d+) channels, but got (\d+)",
+        r"input.*?got (\d+),? expected (\d+)",
+        r"[Ee]xpected (?:\w+ )*?(\d+),? (?:but )?got:? (\d+)",
+        r"weight of size \[\d+, (\d+).*?input\[\d+, (\d+)",
+        r"normalized_shape=\[(\d+)\].*?\[.*?(\d+)\]$",
+        r"\[\d+, \d+, (\d+)\] and \[\d+, (\d+), \d+\]",
+        r"(\d+) vs\.? (\d+)",
+        r"(\d+),? but (?:found|got|was|is|received) (\d+)",
+        r"operand.*?size (\d+).*?size (\d+)",
+        r"(\d+) (?:!=|==) (\d+)",
+        r"\((\d+)\D{1,40}?\((\d+)",
+    ]
+    for pattern in pairs:
+        if found := re.search(pattern, text, re.DOTALL):
+            first, second = int(found[1]), int(found[2])
+            yield from _exchange(first, second, tensors)
+            yield from _exchange(second, first, tensors)
+            yield from _scaled(first, second, tensors)
+            yield from _scaled(second, first, tensors)
+    if found := re.search(r"shape '\[(.*?)\]' is invalid for input of size (\d+)", text):
+        yield from _viewed([int(one) for one in found[1].split(",")], int(found[2]), tensors)
+    if found := re.search(r"sum exactly to (\d+).*split_sizes=\[([\d, ]+)\]", text):
+        yield from _exchange(int(found[1]), sum(int(one) for one in found[2].split(",")), tensors)
+
+
+def _viewed(sizes: list[int], elements: int, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    fixed = math.prod(size for size in sizes if size > 0)
+    actual = elements // BATCH if -1 in sizes or sizes[0] == BATCH else elements
+    if actual and fixed != actual:
+        yield from _scaled(actual, fixed // BATCH if sizes[0] == BATCH and -1 not in sizes else fixed, tensors)
+    for path, leaf in tensors:
+        per_sample = fixed // BATCH if sizes and sizes[0] in (BATCH, -1) else fixed
+        yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-1], sizes[-1] if sizes[-1] > 0 else LENGTH))
+        if per_sample > 0 and len(leaf.shape) == 2:
+            yield path, dataclasses.replace(leaf, shape=(leaf.shape[0], per_sample))
+
+
+def _named_sizes(text: str, error: BaseException, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """An assertion, or a complaint about the size of an image, names the size that it wants."""
+    if not isinstance(error, AssertionError) and not re.search(r"[Ii]mage|height|width", text):
+        return
+    numbers = [int(one) for one in _NUMBER.findall(text) if 1 < int(one) <= MAX_SIDE]
+    for path, leaf in tensors:
+        for number in dict.fromkeys(numbers):
+            for axes in range(1, max(1, len(leaf.shape) - 1) + 1):
+                if len(leaf.shape) > axes:
+                    yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(number,) * axes))
+
+
+def _ranks(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """Too few or too many axes."""
+    wanted = [
+        int(one) for one in re.findall(r"(\d)-?D|(?<=expected )(\d)(?=[,)])|(\d)[- ]dim", text) for one in one if one
+    ]
+    fewer = re.search(r"too many values to unpack|at most|too many dim", text)
+    more = re.search(
+        r"not enough values|too many indices|Dimension out of range|unbatched|at least|index out of range|exceed|"
+        r"dimension specified as",
+        text,
+    )
+    for path, leaf in tensors:
+        ranks = [one for one in wanted if one != len(leaf.shape)] + ([len(leaf.shape) + 1] if more else [])
+        ranks += [len(leaf.shape) - 1] if fewer else []
+        for rank in dict.fromkeys(ranks):
+            yield from ((path, dataclasses.replace(leaf, shape=shape)) for shape in reranked(leaf.shape, rank))
+
+
+def reranked(shape: Shape, rank: int) -> list[Shape]:
+    """Shapes with `rank` axes that keep the batch and what they can of the rest."""
+    if rank <= 0:
+        return []
+    if rank < len(shape):
+        return list(dict.fromkeys([(*shape[:1], *shape[len(shape) - rank + 1 :]), shape[:rank]]))
+    grown: list[Shape] = []
+    while len(shape) + len(grown) < rank and not grown:
+        grown = [(*shape[:1], LENGTH, *shape[1:]), (*shape, shape[-1] if len(shape) > 2 else LENGTH)]
+        grown += [(*shape[:1], 3, 32, 32)] if rank == 4 else []
+    if len(grown[0]) < rank:
+        return [longer for one in grown[:2] for longer in reranked(one, rank)]
+    return [one for one in grown if len(one) == rank]
+
+
+def _extents(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """Spatial axes that are too small for the kernels and strides, or a batch too small for batch norm."""
+    if re.search(
+        r"too small|[Kk]ernel size|Expected more than 1|more than 1 spatial|[Pp]adding size|non-zero|negative dim|"
+        r"empty|divisible|(smaller|shorter|less|greater|longer) than|too short",
+        text,
+    ):
+        for path, leaf in tensors:
+            axes = _spatial_axes(leaf.shape)
+            if axes and leaf.shape[-1] < MAX_SIDE:
+                yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(leaf.shape[-1] * 2,) * axes))
+                yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(LENGTH * 8,) * axes))
+            elif len(leaf.shape) == 3:
+                yield path, _resized(leaf, 1, leaf.shape[1] * 4)
+            if leaf.floating and 1 < len(leaf.shape) <= 3 and leaf.shape[-1] >= LONG:
+                yield path, _resized(leaf, len(leaf.shape) - 1, leaf.shape[-1] * 8)
+    if "Expected more than 1" in text or "batch" in text.lower():
+        yield from (
+            (path, _resized(leaf, 0, 2 * BATCH)) for path, leaf in tensors if leaf.shape and leaf.shape[0] <= BATCH
+        )
+
+
+def _structures(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """The input is no tensor: a number, an object, a list."""
+    if re.search(
+        r"only integer tensors|cannot be interpreted as an integer|single element|must be (an? )?int|can't be used as",
+        text,
+    ):
+        yield from ((path, ValueRecipe(value)) for path, _ in reversed(tensors) for value in (2, 1))
+    if found := re.search(r"'(?:Tensor|int|float|bool|NoneType|Identity)' object has no attribute '(\w+)'", text):
+        yield from ((path, GroupRecipe("object", ((found[1], ProbeRecipe()),))) for path, _ in tensors)
+    if re.search(r"tuple of Tensors|must be tuple|list of|sequence of|not Tensor", text):
+        yield from ((path, GroupRecipe("list", ((0, leaf), (1, leaf)))) for path, leaf in tensors)
+    if re.search(r"KeyError|string indices|new\(\)|too many indices", text):
+        return
+
+
+def _neighbours(tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """Blind changes when the text told nothing: other ranks, other order of axes, equal sizes."""
+    for path, leaf in tensors:
+        shape = leaf.shape
+        if len(shape) > 2:
+            yield path, dataclasses.replace(leaf, shape=(*shape[:-2], shape[-1], shape[-2]))
+        if len(shape) > 1:
+            yield path, dataclasses.replace(leaf, shape=(shape[1], shape[0], *shape[2:]))
+        yield from ((path, dataclasses.replace(leaf, shape=one)) for one in reranked(shape, len(shape) + 1)[:1])
+        yield from ((path, dataclasses.replace(leaf, shape=one)) for one in reranked(shape, len(shape) - 1)[:1])
+        if not EDGE_NAMES.match(_name(path)) and leaf.floating:
+            yield path, TensorRecipe(shape, "int64")
+
+
+def _name(path: Path) -> str:
+    return next((str(one) for one in reversed(path) if isinstance(one, str)), "")
