@@ -1,4 +1,5 @@
-"""gradlint reads a model's graph and says which parameters get no gradient, which expression is to blame, what to do."""
+"""gradlint reads a model's graph and says which parameters get no gradient, which expression is to blame, what to
+do."""
 
 from __future__ import annotations
 

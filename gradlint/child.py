@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from gradlint import kernel, sandbox, wire
 
-DEFAULT_ENTRY = "gradlint.frontends.recorder.session:capture"
+DEFAULT_ENTRY = "gradlint.frontends.recorder.capture:capture"
 _MESSAGE_LENGTH = 400  # code points of an exception's text that are kept
 _CPU_SLACK = 5  # seconds of processor time allowed beyond every core's share of the wall limit
 _NO_MESSAGE = 70  # exit code when not even the message could be written (EX_SOFTWARE)

@@ -358,8 +358,10 @@ def _verdict(graph: ModelGraph, parameter: Parameter, edges: tuple[Edge, ...]) -
 def check(model: nn.Module, inputs: Any = None, *, training: bool = True, **options: Any) -> Report:
     """Lints a live model.
 
-    `inputs` is a tensor, a tuple of positional or a dict of named arguments of its forward; None infers them. `training`
-    says that the model is meant to be trained. Raises `TargetError` when its forward pass fails; `options` are settings.
+    `inputs` is a tensor, a tuple of positional or a dict of named arguments of its forward; None infers them.
+    `training`
+    says that the model is meant to be trained. Raises `TargetError` when its forward pass fails; `options` are
+    settings.
     """
     from gradlint.frontends.recorder.live import record
 

@@ -1,6 +1,7 @@
 """The model graph: values, the ops that made them, and how gradient passes along every edge.
 
-A node is one value: a parameter, buffer, input or constant, or one output of an op call (the outputs of one call share its
+A node is one value: a parameter, buffer, input or constant, or one output of an op call (the outputs of one call
+share its
 `call` number). An edge leads from a value that an op read to a value that it made. The graph is directed and acyclic:
 an in-place write makes a new value, recorded loops are unrolled.
 """
@@ -134,9 +135,12 @@ class Parameter:
     """A registered parameter of a model.
 
     `node` is its value in the graph (None: the forward never touched it); `unused_part` then is the largest part of the
-    model around it that was not touched either, `made` the place that built it, `owner_read` whether code of the file reads
-    the attribute that holds it. `frozen` is the place that switched its gradient off, `moved_by_hand` says that a function
-    of the file updates it outside of an optimizer, `optimized` whether an optimizer has it (None: no optimizer was seen).
+    model around it that was not touched either, `made` the place that built it, `owner_read` whether code of the file
+    reads
+    the attribute that holds it. `frozen` is the place that switched its gradient off, `moved_by_hand` says that a
+    function
+    of the file updates it outside of an optimizer, `optimized` whether an optimizer has it (None: no optimizer was
+    seen).
     `measured_rms` is the root mean square of its first gradient.
     """
 
@@ -160,8 +164,10 @@ class Parameter:
 class Hidden:
     """A module, parameter or tensor that learns but that `parameters()` of the model does not see.
 
-    `kind` is "module", "parameter" or "tensor"; `holder` the attribute that keeps it, such as `stack.convs`; `container`
-    the Python type of the holder ("list", "dict", "" for a plain attribute). `non_leaf` says that it was computed from a parameter.
+    `kind` is "module", "parameter" or "tensor"; `holder` the attribute that keeps it, such as `stack.convs`;
+    `container`
+    the Python type of the holder ("list", "dict", "" for a plain attribute). `non_leaf` says that it was computed
+    from a parameter.
     """
 
     kind: str
@@ -190,7 +196,8 @@ class FunctionCheck:
 class Model:
     """One model of a graph: its name, where its class or factory stands, how it was captured, its parameters.
 
-    `outputs` are the nodes that its forward returned; `trained` says that a loss and an optimizer were seen at work on it
+    `outputs` are the nodes that its forward returned; `trained` says that a loss and an optimizer were seen at work
+    on it
     (or that the caller means to train it).
     """
 

@@ -71,7 +71,9 @@ def apply(findings: Iterable[Finding], sources: Mapping[str, Source]) -> tuple[t
     """The findings that no comment silences, and how many were silenced. `sources` are keyed by a finding's path."""
     everything = tuple(findings)
     paths = {finding.path for finding in everything} & sources.keys()
-    comments = {path: (*ignores(sources[path]), *_intended(sources[path])) for path in paths}
+    comments: dict[str, tuple[Ignore | Intended, ...]] = {
+        path: (*ignores(sources[path]), *_intended(sources[path])) for path in paths
+    }
     kept = tuple(f for f in everything if not any(ignore.silences(f) for ignore in comments.get(f.path, ())))
     return kept, len(everything) - len(kept)
 

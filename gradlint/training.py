@@ -23,7 +23,8 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: `node` is the loss of a backward call; `error` what it raised; `blamed` the node that torch's own message
+    """One event: `node` is the loss of a backward call; `error` what it raised; `blamed` the node that torch's own
+    message
     points at (in-place overwrites); `written` the place of the write that spoilt it."""
 
     kind: EventKind

@@ -65,6 +65,27 @@ Bad:
     14:9 warning: no output depends on `refine`, which leaves 2 parameter tensors without a gradient
     ```
 
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Truncated(nn.Module):
+        def __init__(self, width=16, depth=4):
+            super().__init__()
+            self.blocks = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+            self.head = nn.Linear(width, 2)
+
+        def forward(self, x):
+            x = torch.relu(self.blocks[0](x))
+            x = torch.relu(self.blocks[1](x))
+            return self.head(x)
+    ```
+
+    ```text
+    8:37 warning: no output depends on `blocks.2`, `blocks.3`, which leaves 4 parameter tensors without a gradient
+    ```
+
 Good: another mode uses it.
 
     ```python
@@ -179,51 +200,65 @@ DDP unused parameters
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from gradlint.analysis.gradient_path import affected, counted
 from gradlint.analysis.reach import reach
 from gradlint.finding import Finding, Severity
+from gradlint.frame import Frame
 from gradlint.graph import ModelGraph, Parameter
 from gradlint.rule import GraphRule, user_frame
 from gradlint.training import EventKind
+
+Unused = tuple[Frame | None, str, tuple[Parameter, ...]]
+"""The place to name, the part of the model, its parameters."""
 
 
 class UnusedParameter(GraphRule):
     code = "GL109"
     severity = Severity.WARNING
-    message = "no output depends on `{part}`, which leaves {count} without a gradient"
+    message = "no output depends on {parts}, which leaves {count} without a gradient"
     advice = "use it, remove it, or freeze it with requires_grad_(False)"
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
-        model, result = graph.model, reach(graph)
-        if not model.complete or _stopped(graph):
+        if not graph.model.complete or _stopped(graph):
             return
-        unused = [p for p in model.trainable if p.name in result.unused and p.node is None and not p.owner_read]
-        for part, members in groupby(filter(_is_trained, unused), key=lambda p: p.unused_part):
-            lost = tuple(members)
+        places: dict[Frame | None, list[Unused]] = defaultdict(list)
+        for unused in (*_untouched(graph), *_dropped(graph)):
+            places[unused[0]].append(unused)
+        for place, group in places.items():
+            lost = tuple(parameter for _, _, parameters in group for parameter in parameters)
             yield self.found(
-                lost[0].made,
-                path=model.path,
-                part=part,
-                count=counted(lost, "parameter tensor"),
-                extra=affected(model, lost),
-            )
-        yield from self._dropped(graph, tuple(filter(_is_trained, result.dropped)))
-
-    def _dropped(self, graph: ModelGraph, dropped: tuple[Parameter, ...]) -> Iterator[Finding]:
-        """Modules that are called and whose result goes nowhere."""
-        for part, members in groupby(dropped, key=lambda p: p.name.rpartition(".")[0] or p.name):
-            lost = tuple(members)
-            last = graph.node(max(graph.reached([p.node for p in lost if p.node is not None])))
-            yield self.found(
-                user_frame(last) or lost[0].made,
+                place,
                 path=graph.model.path,
-                part=part,
+                parts=_listed([part for _, part, _ in group]),
                 count=counted(lost, "parameter tensor"),
                 extra=affected(graph.model, lost),
             )
+
+
+def _untouched(graph: ModelGraph) -> Iterator[Unused]:
+    """The parts that forward never reads, nor any other code of the file; at the line that built them."""
+    names = reach(graph).unused
+    unused = [p for p in graph.model.trainable if p.name in names and p.node is None and not p.owner_read]
+    for part, members in groupby(_trained(unused), key=lambda p: p.unused_part):
+        lost = tuple(members)
+        yield lost[0].made, part, lost
+
+
+def _dropped(graph: ModelGraph) -> Iterator[Unused]:
+    """The modules that are called and whose result goes nowhere; at the last call that it reaches."""
+    for part, members in groupby(_trained(reach(graph).dropped), key=lambda p: p.name.rpartition(".")[0] or p.name):
+        lost = tuple(members)
+        last = graph.node(max(graph.reached([p.node for p in lost if p.node is not None])))
+        yield user_frame(last) or lost[0].made, part, lost
+
+
+def _trained(parameters: Iterable[Parameter]) -> Iterator[Parameter]:
+    """Without those that every optimizer leaves out."""
+    return (parameter for parameter in parameters if parameter.optimized is not False)
 
 
 def _stopped(graph: ModelGraph) -> bool:
@@ -231,5 +266,7 @@ def _stopped(graph: ModelGraph) -> bool:
     return any(event.error for event in (graph.training.of(EventKind.FORWARD) if graph.training else ()))
 
 
-def _is_trained(parameter: Parameter) -> bool:
-    return parameter.optimized is not False
+def _listed(parts: list[str], most: int = 3) -> str:
+    """The first parts by name, and how many more there are."""
+    more = len(parts) - most
+    return ", ".join(f"`{part}`" for part in parts[:most]) + (f" and {more} more" if more > 0 else "")

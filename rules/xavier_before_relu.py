@@ -261,7 +261,7 @@ def _meets_rectifier(layer: Layer) -> bool:
 
 
 def _serves_attention(graph: ModelGraph, call: Initialisation) -> bool:
-    """Whether the same call fills the projections of an attention: Xavier all over is the convention of transformers."""
+    """Whether the call fills the projections of an attention too: Xavier throughout is a transformer's convention."""
     nodes = [p.node for p in graph.model.parameters if p.node is not None and call in p.initialisations]
     known = (ops.facts(graph.node(edge.target).op) for node in nodes for edge in graph.outgoing(node))
     return any(facts is not None and facts.kind is ops.Kind.ATTENTION for facts in known)

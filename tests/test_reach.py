@@ -22,7 +22,13 @@ def graphs(draw: st.DrawFn) -> ModelGraph:
     chosen = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=20))
     edges = [Edge(source, target, *draw(st.sampled_from(FACTS))) for source, target in chosen]
     nodes = [
-        Node(n, NodeKind.OP if n else NodeKind.PARAMETER, "op", frames=(Frame("m.py", n + 1, 1, n + 1, 5),), dtype="float32")
+        Node(
+            n,
+            NodeKind.OP if n else NodeKind.PARAMETER,
+            "op",
+            frames=(Frame("m.py", n + 1, 1, n + 1, 5),),
+            dtype="float32",
+        )
         for n in range(size)
     ]
     parameter = Parameter("w", (1,), 1, node=0)

@@ -50,7 +50,7 @@ CUTS: list[tuple[str, Callable[[torch.Tensor], torch.Tensor]]] = [
     ("detached-tensor", lambda x: x.data * 2),
     ("numpy-round-trip", through_numpy),
     ("rewrapped-tensor", lambda x: torch.tensor(x.tolist())),
-    ("rewrapped-tensor", lambda x: torch.as_tensor(np.ones(1)).float() * torch.tensor([[v for v in r] for r in x])),
+    ("rewrapped-tensor", lambda x: torch.as_tensor(np.ones(1)).float() * torch.tensor([list(r) for r in x])),
     ("non-differentiable-op", lambda x: (x > 0).float()),
     ("non-differentiable-op", lambda x: nn.functional.one_hot(x.argmax(1), 4).float()),
     ("integer-cast", lambda x: x.long().float()),
@@ -63,7 +63,9 @@ CUTS: list[tuple[str, Callable[[torch.Tensor], torch.Tensor]]] = [
 
 
 @pytest.mark.parametrize(("name", "step"), CUTS, ids=[f"{name}-{number}" for number, (name, _) in enumerate(CUTS)])
-def test_a_cut_is_named_and_starves_the_layer_before_it(name: str, step: Callable[[torch.Tensor], torch.Tensor]) -> None:
+def test_a_cut_is_named_and_starves_the_layer_before_it(
+    name: str, step: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
     (error,) = errors(step)
     assert error.name in (name, "scalar-round-trip" if name == "rewrapped-tensor" else name)
     assert error.parameters == ("before.weight", "before.bias")
@@ -121,7 +123,7 @@ def test_what_keeps_a_way_open_is_no_error(step: Callable[[torch.Tensor], torch.
 
 def test_a_position_is_the_expression_of_the_user() -> None:
     (error,) = errors(lambda x: x.detach())
-    line = open(error.path, encoding="utf-8").read().splitlines()[error.line - 1]
+    line = pathlib.Path(error.path).read_text(encoding="utf-8").splitlines()[error.line - 1]
     assert line[error.column - 1 : error.end_column - 1] == "x.detach()"
 
 

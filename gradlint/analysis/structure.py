@@ -66,7 +66,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Weight layers in sequence; `bypassed` says that a skip leads around them, `followed` that more weights come behind."""
+    """Weight layers in sequence; `bypassed` says that a skip leads around them, `followed` that more weights follow."""
 
     layers: tuple[Layer, ...]
     bypassed: bool

@@ -9,6 +9,14 @@ import torch
 KEY = "gradlint"
 """Key of the mark in a tensor's `__dict__` and in an autograd node's `metadata`."""
 
+_epoch = [0]
+
+
+def new_epoch() -> None:
+    """Makes all marks of earlier recordings void."""
+    _epoch[0] += 1
+
+
 LIMIT = 20_000
 """Autograd nodes that are visited behind one value."""
 
@@ -31,16 +39,16 @@ def history(tensor: torch.Tensor) -> Any:
 
 def mark(tensor: torch.Tensor, node: int) -> None:
     """Remembers on the tensor, and on its place in the autograd graph, which node of the tape it is."""
-    tensor.__dict__[KEY] = (node, id(tensor), version(tensor))
+    tensor.__dict__[KEY] = (node, id(tensor), version(tensor), _epoch[0])
     function = history(tensor)
     if function is not None:
-        function.metadata.setdefault(KEY, {})[tensor.output_nr] = node
+        function.metadata.setdefault(KEY, {})[tensor.output_nr] = (node, _epoch[0])
 
 
 def marked(tensor: torch.Tensor) -> tuple[int, bool] | None:
     """The node of a tensor and whether its content is still that of the node; None for a tensor never seen."""
     found = tensor.__dict__.get(KEY)
-    if found is None or found[1] != id(tensor):
+    if found is None or found[1] != id(tensor) or found[3] != _epoch[0]:
         return None
     return found[0], found[2] == version(tensor)
 
@@ -73,7 +81,7 @@ def known(function: Any, output: int, among: dict[int, int]) -> int | None:
     if leaf is not None:
         if id(leaf) in among:
             return among[id(leaf)]
-        found = leaf.__dict__.get(KEY)
-        return found[0] if found is not None and found[1] == id(leaf) else None
-    marks = function.metadata.get(KEY)
-    return marks.get(output) if marks else None
+        found = marked(leaf)
+        return found[0] if found is not None else None
+    node, epoch = (function.metadata.get(KEY) or {}).get(output, (None, None))
+    return node if epoch == _epoch[0] else None

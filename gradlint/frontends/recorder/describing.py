@@ -21,8 +21,11 @@ from gradlint.graph import Frame, GradientState, Initialisation, Parameter
 
 
 def parameters(root: nn.Module, monitor: GradientMonitor, judged: bool, trained: bool) -> tuple[Parameter, ...]:
-    """The registered parameters of a model; `judged` says that a backward pass was tried, `trained` that it took part in
-    the file's own training step, so that what no optimizer of it holds is not trained."""
+    """The registered parameters of a model.
+
+    `judged` says that a backward pass was tried, `trained` that the model took part in the file's own training step, so
+    that what no optimizer of it holds is not trained.
+    """
     named = dict(root.named_parameters())
     read = {source for source, _ in monitor.recorder.tape.edges}
     nodes = {name: node for name, value in named.items() if (node := node_read(value, read)) is not None}
@@ -108,7 +111,7 @@ def _initialisations(value: torch.Tensor) -> Iterator[Initialisation]:
         yield Initialisation(name, literals(args, options), place, inner is None or not inner.user)
 
 
-def place_of(thing: Any, path: str) -> int:
+def place_of(thing: Any) -> int:
     """The line of a class or function; 1 when it is not known."""
     try:
         lines, start = inspect.getsourcelines(thing)

@@ -52,7 +52,7 @@ def leave(
 
 
 def point(
-    recorder: Recorder, name: str, function: Any, args: tuple[Any, ...], options: dict[str, Any], frame: FrameType
+    recorder: Recorder, _: str, function: Any, args: tuple[Any, ...], options: dict[str, Any], frame: FrameType
 ) -> Any:
     """`data_ptr()` in the user's code: foreign code may read this memory, or fill it from memory handed out before."""
     if is_skipped(frame.f_code.co_filename):

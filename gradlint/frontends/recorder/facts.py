@@ -51,8 +51,11 @@ _ESCAPES = {
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """What one call read: tensors in the order of its arguments, the position or name of these, their nodes, whether they wanted a gradient, and the
-    nodes behind the tracked numbers among its arguments."""
+    """What one call read: tensors in the order of its arguments, the position or name of these, their nodes, whether
+    they
+    wanted a gradient, and the nodes behind the tracked numbers among its arguments. `constant` says that the shapes
+    alone make the result constant.
+    """
 
     name: str
     tensors: list[torch.Tensor]
@@ -188,6 +191,6 @@ def _plain(value: Any) -> Any:
         return dtype_name(value)
     if isinstance(value, (tuple, list)):
         return [int(item) for item in value]
-    if isinstance(value, bool) or isinstance(value, str):
+    if isinstance(value, (bool, str)):
         return value
     return float(value) if isinstance(value, float) else int(value)

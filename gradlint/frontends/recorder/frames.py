@@ -51,9 +51,7 @@ def is_skipped(filename: str) -> bool:
 @functools.cache
 def is_library(filename: str) -> bool:
     """Whether a file belongs to the standard library or to an installed package."""
-    return filename.startswith(("<", *_LIBRARIES)) or filename.startswith(
-        (sys.prefix + "/lib/", sys.base_prefix + "/lib/")
-    )
+    return filename.startswith(("<", *_LIBRARIES, sys.prefix + "/lib/", sys.base_prefix + "/lib/"))
 
 
 def take(frame: FrameType | None) -> RawFrames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import sys
@@ -50,6 +51,14 @@ def _real() -> ModuleType:
         del sys.modules[COMPILER]
         vars(torch).pop("_dynamo", None)
     return importlib.import_module(COMPILER)
+
+
+def eager() -> contextlib.AbstractContextManager[Any]:
+    """Inside it, models that were compiled before run eagerly."""
+    if isinstance(sys.modules.get(COMPILER), (_StandIn, type(None))):
+        return contextlib.nullcontext()
+    stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def stand_in() -> None:

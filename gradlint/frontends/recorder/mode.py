@@ -1,4 +1,4 @@
-"""The recorder itself: a torch function mode that writes every value, op, frame and gradient fact of a run on a tape."""
+"""The recorder itself: a torch function mode that writes each value, op, frame and gradient fact of a run on a tape."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CustomCalls:
     links: list[tuple[tuple[int, ...], int]] = field(default_factory=list)
 
 
-class TooLarge(GradlintError):
+class TooLargeError(GradlintError):
     """The parameters take more memory than the run may use."""
 
 
@@ -68,7 +68,7 @@ class Recorder(TorchFunctionMode):
         name = native_name(function)
         frame = sys._getframe(1)
         if name == "_set_grad_enabled":
-            self.grad.switch(args[0] if args else options.get("arg"), frame)
+            self.grad.switch(bool(args[0] if args else options.get("arg")), frame)
             return function(*args, **options)
         if is_silent(name) or is_housekeeping(frame.f_code.co_filename):
             return function(*args, **options)
@@ -83,19 +83,19 @@ class Recorder(TorchFunctionMode):
 
     def __enter__(self) -> Recorder:
         self.depth += 1
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
         self.depth -= 1
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def weigh(self, parameter: torch.Tensor) -> None:
-        """Counts the memory of a new parameter; raises `TooLarge` when all of them take more than is allowed."""
+        """Counts the memory of a new parameter; raises `TooLargeError` when all of them take more than is allowed."""
         if parameter.device.type != "meta":
             self.bytes_built += parameter.numel() * parameter.element_size()
             if self.bytes_built > self.bytes_allowed:
-                raise TooLarge("the parameters do not fit into the memory limit")
+                raise TooLargeError("the parameters do not fit into the memory limit")
 
     def listening(self) -> bool:
         """Whether calls are being recorded here and now: the mode is entered and not inside of a recorded call."""
@@ -299,7 +299,8 @@ class Recorder(TorchFunctionMode):
 
 def _active(mode: TorchFunctionMode) -> bool:
     """Whether a mode is on torch's stack of modes (it is taken off while one of its calls runs)."""
-    return any(active is mode for active in torch.overrides._get_current_function_mode_stack())
+    stack = torch.overrides._get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+    return any(active is mode for active in stack)
 
 
 def _unless(result: bool, source: bool) -> tuple[Passage, Reason | None]:
@@ -313,7 +314,7 @@ def _is_leaf_update(tensor: torch.Tensor) -> bool:
 
 
 def _remark(tensor: torch.Tensor) -> None:
-    found = tensor.__dict__.get(autograd.KEY)
+    found = autograd.marked(tensor)
     if found is not None:
         autograd.mark(tensor, found[0])
 
@@ -338,7 +339,8 @@ def tensors_in(values: Iterable[Any], depth: int = NESTING) -> list[torch.Tensor
 def located(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[list[torch.Tensor], list[int | str]]:
     """The tensors among arguments, each once, with the position or the name of the argument that holds it."""
     found: dict[int, tuple[torch.Tensor, int | str]] = {}
-    for place, value in (*enumerate(args), *options.items()):
+    named: list[tuple[int | str, Any]] = [*enumerate(args), *options.items()]
+    for place, value in named:
         if isinstance(value, torch.Tensor):
             found.setdefault(id(value), (value, place))
         elif isinstance(value, (list, tuple, dict)):

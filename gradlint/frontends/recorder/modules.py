@@ -71,7 +71,8 @@ def holds_weights(module: nn.Module) -> bool:
 
 
 def kept_aside(module: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Lists, tuples, sets, dicts and tensors among the plain attributes of a module and its submodules, by dotted name."""
+    """Lists, tuples, sets, dicts and tensors among the plain attributes of a module and its submodules, by dotted
+    name."""
     for prefix, part in module.named_modules():
         for name, value in vars(part).items():
             if not name.startswith("_") and (isinstance(value, torch.Tensor) or _holds_learners(value)):
@@ -107,7 +108,7 @@ def watched(modules: Modules) -> Iterator[None]:
 
     @functools.wraps(restore)
     def restored(self: nn.Module, state: Any) -> None:
-        restore(self, state)
+        restore(self, state)  # type: ignore[no-untyped-call]
         modules.built[id(self)] = Built(self, take(sys._getframe(1)), modules.running())
 
     before = register_module_forward_pre_hook(functools.partial(_enter, modules))
@@ -127,7 +128,7 @@ def _enter(modules: Modules, module: nn.Module, inputs: Any) -> None:
     modules.stack.append(module)
 
 
-def _leave(modules: Modules, module: nn.Module, inputs: Any, output: Any) -> None:
+def _leave(modules: Modules, module: nn.Module, _: Any, output: Any) -> None:
     while modules.stack and modules.stack.pop() is not module:
         continue
     if not modules.stack:

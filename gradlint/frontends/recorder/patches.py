@@ -25,7 +25,8 @@ INITIALISED = "gradlint_initialised"
 
 _FROM_OUTSIDE = ("from_numpy", "frombuffer", "from_dlpack")
 _ARRAY_MAKERS = (
-    "array asarray asanyarray ascontiguousarray stack concatenate vstack hstack mean sum average median std var max min "
+    "array asarray asanyarray ascontiguousarray stack concatenate vstack hstack mean sum average median std var max "
+    "min "
     "exp log sqrt tanh sin cos abs dot matmul clip where"
 ).split()
 
@@ -106,7 +107,7 @@ def _functions(recorder: Recorder) -> Iterator[None]:
 
 @contextlib.contextmanager
 def weighed(recorder: Recorder) -> Iterator[None]:
-    """Counts the memory of the parameters that are built inside the block; raises `TooLarge` there."""
+    """Counts the memory of the parameters that are built inside the block; raises `TooLargeError` there."""
     original = nn.Parameter.__new__
     recorder.bytes_built = 0
 
@@ -158,7 +159,7 @@ def _inference(recorder: Recorder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _initialisers(recorder: Recorder) -> Iterator[None]:
+def _initialisers(_: Recorder) -> Iterator[None]:
     """`torch.nn.init` functions leave their name and arguments on the tensor that they fill."""
 
     def patched(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -232,7 +233,7 @@ def _arrays(recorder: Recorder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _accelerators(recorder: Recorder) -> Iterator[None]:
+def _accelerators(_: Recorder) -> Iterator[None]:
     """Housekeeping calls on an accelerator that is not there do nothing."""
 
     names = ("synchronize", "set_device", "empty_cache", "manual_seed", "manual_seed_all", "reset_peak_memory_stats")
@@ -248,7 +249,7 @@ def _nothing() -> Callable[..., None]:
     return lambda *args, **options: None
 
 
-def _uncompiled(model: Any = None, **options: Any) -> Any:
+def _uncompiled(model: Any = None, **_: Any) -> Any:
     """`torch.compile` for a recording: the model as it is."""
     return model if model is not None else lambda compiled: compiled
 

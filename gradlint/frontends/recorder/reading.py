@@ -6,7 +6,7 @@ import ast
 import functools
 import inspect
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 from torch import nn
@@ -54,14 +54,14 @@ NOTHING = Reads({})
 
 def of_class(cls: type) -> Reads:
     """The reads in the file that defines a class; nothing for a class without a file."""
-    path = _path(cls)
+    path = _path(cls)  # type: ignore[arg-type]
     return of_file(path) if path else NOTHING
 
 
 @functools.cache
-def _path(cls: type) -> str | None:
+def _path(cls: Hashable) -> str | None:
     try:
-        return inspect.getsourcefile(cls)
+        return inspect.getsourcefile(cls)  # type: ignore[arg-type]
     except TypeError:
         return None
 
@@ -140,7 +140,7 @@ def is_read(root: nn.Module, part: str) -> bool:
 def is_read_elsewhere(root: nn.Module, name: str, executed: set[Function]) -> bool:
     """Whether a function of the user's own that did not run reads a parameter, or a module around it."""
     for owner, attribute in _holders(root, name):
-        path = _path(type(owner))
+        path = _path(type(owner))  # type: ignore[arg-type]
         if path is None or is_library(path):
             continue
         if any(read.function not in executed for read in _reads(owner, attribute)):

@@ -22,7 +22,7 @@ CONSTRUCTORS = frozenset(
 
 
 class _Router(ast.NodeTransformer):
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         name = (
             node.func.id
@@ -40,7 +40,8 @@ class _Router(ast.NodeTransformer):
 
 def rewritten(tree: ast.Module) -> ast.Module:
     """The same program with its conversions and legacy constructors routed."""
-    return ast.fix_missing_locations(_Router().visit(tree))
+    routed: ast.Module = ast.fix_missing_locations(_Router().visit(tree))
+    return routed
 
 
 def route(recorder: Any) -> None:

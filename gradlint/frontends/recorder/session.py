@@ -18,7 +18,17 @@ import torch.utils.checkpoint  # before its functions are spared the compiler
 from torch import nn
 
 from gradlint.errors import TargetError
-from gradlint.frontends.recorder import custom, describing, facts, hidden, lightweight, patches, rewrite, zeros
+from gradlint.frontends.recorder import (
+    autograd,
+    custom,
+    describing,
+    facts,
+    hidden,
+    lightweight,
+    patches,
+    rewrite,
+    zeros,
+)
 from gradlint.frontends.recorder.frames import is_library
 from gradlint.frontends.recorder.loading import load_with
 from gradlint.frontends.recorder.mode import Recorder, tensors_in
@@ -47,6 +57,7 @@ class Session:
     inputs: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        autograd.new_epoch()
         self.recorder = Recorder(self.tape, self.modules.owner, self.bytes_allowed)
         self.monitor = GradientMonitor(self.recorder, self.modules)
         self.modules.first_call = self._first_call
@@ -76,7 +87,7 @@ class Session:
     def recording(self) -> Iterator[None]:
         """While this is entered, everything is written down."""
         rewrite.route(self.recorder)
-        with patches.installed(self.recorder), watched(self.modules), self.recorder:
+        with lightweight.eager(), patches.installed(self.recorder), watched(self.modules), self.recorder:
             yield
 
 
@@ -151,7 +162,7 @@ def model_of(
     return Model(
         name=name,
         path=describing.path_of(root, default_path),
-        line=line or describing.place_of(type(root), default_path),
+        line=line or describing.place_of(type(root)),
         capture="recorded",
         inputs=session.inputs.get(id(root), ()),
         reach_at=reach_at,
@@ -164,7 +175,7 @@ def model_of(
     )
 
 
-def probe(session: Session, root: nn.Module, outputs: Sequence[torch.Tensor]) -> list[int]:
+def probe(session: Session, outputs: Sequence[torch.Tensor]) -> list[int]:
     """A backward pass from a random projection of every floating output; the nodes of these outputs."""
     floating = [tensor for tensor in outputs if tensor.is_floating_point()]
     nodes = [session.recorder.node_of(tensor) for tensor in floating]

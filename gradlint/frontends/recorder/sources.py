@@ -23,7 +23,7 @@ from gradlint.frontends.recorder.feeding.examples import shown
 from gradlint.frontends.recorder.feeding.feed import Feed, feed
 from gradlint.frontends.recorder.feeding.roots import Target, named_target, root_targets
 from gradlint.frontends.recorder.loading import project, project_root
-from gradlint.frontends.recorder.mode import TooLarge
+from gradlint.frontends.recorder.mode import TooLargeError
 from gradlint.frontends.recorder.modules import holds_weights
 from gradlint.frontends.recorder.replaying.replay import ReplayResult, replay
 from gradlint.frontends.recorder.session import Session
@@ -139,7 +139,7 @@ def _learns(target: Target, tree: ast.Module, module: ModuleType) -> bool:
 def _built(
     session: Session, target: Target, tree: ast.Module, module: ModuleType, job: dict[str, Any]
 ) -> tuple[nn.Module, Feed]:
-    """A model with real weights, and its inputs; on the meta device, where nothing is allocated, when they do not fit."""
+    """A model with real weights, and its inputs; on the meta device, without storage, when they do not fit."""
     setting = job.get("model") or {}
     seen, inputs = shown(tree, module), parse_inputs(job.get("inputs", ()))
 
@@ -163,7 +163,7 @@ def _built(
 def _is_shortage(problem: BaseException | None) -> bool:
     """Whether a failure, or what caused it, is a lack of memory."""
     while problem is not None:
-        if isinstance(problem, (TooLarge, MemoryError)) or any(text in str(problem) for text in SHORTAGES):
+        if isinstance(problem, (TooLargeError, MemoryError)) or any(text in str(problem) for text in SHORTAGES):
             return True
         problem = problem.__cause__ or problem.__context__
     return False
@@ -196,7 +196,7 @@ def run(
             session.monitor.forward_failed(problem)
             if len(session.monitor.events) == before:
                 raise TargetError(f"the forward pass failed: {sessions.told(problem)}") from problem
-    nodes = sessions.probe(session, model, outputs)
+    nodes = sessions.probe(session, outputs)
     return sessions.model_of(
         session, model, name, job["path"], targets=nodes, reach_at="outputs", judged=True, trained=trained, line=line
     )
@@ -228,7 +228,7 @@ def capture_module(session: Session, job: dict[str, Any], failures: list[Failure
     yield from capture_file(session, job, failures)
 
 
-def capture_hub(session: Session, job: dict[str, Any], failures: list[Failure]) -> Iterator[Model]:
+def capture_hub(session: Session, job: dict[str, Any], _: list[Failure]) -> Iterator[Model]:
     """A model built from its published configuration, offline (`hf:bert`, `timm:resnet18`).
 
     It is recorded on the meta device, where nothing is allocated; with random weights when its forward needs values.

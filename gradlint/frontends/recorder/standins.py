@@ -113,7 +113,7 @@ class LightningModule(nn.Module):
 
     def manual_backward(self, loss: torch.Tensor, *args: Any, **options: Any) -> None:
         """The backward pass of manual optimization."""
-        loss.backward(*args, **options)
+        torch.autograd.backward(loss, *args, **options)
 
     def optimizers(self) -> Any:
         """What `configure_optimizers` makes."""
@@ -128,7 +128,7 @@ class LightningModule(nn.Module):
 
 
 class _Module(ModuleType):
-    __path__: list[str] = []
+    __path__: list[str] = []  # noqa: RUF012 - what makes a module a package
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -1,4 +1,4 @@
-"""Values that left the framework: numpy arrays, numpy scalars and Python numbers that remember which tensors they came from.
+"""Values that left torch: numpy arrays and Python numbers that remember which tensors they came from.
 
 Each tracked class behaves like its base and carries `gradlint_origin`, the graph nodes whose values went into it.
 """
@@ -77,7 +77,7 @@ class TrackedInt(_Ufuncs, int):
     """A Python int that was read off a tensor."""
 
 
-class TrackedArray(_Ufuncs, np.ndarray):  # type: ignore[type-arg]
+class TrackedArray(_Ufuncs, np.ndarray):
     """A numpy array that was read off a tensor, or computed from one that was."""
 
     def __array_finalize__(self, parent: Any) -> None:
@@ -101,7 +101,7 @@ class TrackedArray(_Ufuncs, np.ndarray):  # type: ignore[type-arg]
         return hash(self.item())
 
     def __round__(self, digits: int | None = None) -> Any:
-        return tracked(round(self.view(np.ndarray)[()], digits), self.gradlint_origin)
+        return tracked(round(float(self), digits), self.gradlint_origin)
 
     def __reduce__(self) -> Any:
         return self.view(np.ndarray).__reduce__()

@@ -60,7 +60,8 @@ class Tape:
         return tuple(Edge(source, target, *fact) for (source, target), fact in self.edges.items())
 
     def decoded_nodes(self, canonical: Any, module_name: Any) -> tuple[Node, ...]:
-        """All nodes as graph nodes; `canonical` names an op from its native name, `module_name` a module from its owner."""
+        """All nodes as graph nodes; `canonical` names an op from its native name, `module_name` a module from its
+        owner."""
         return tuple(
             Node(
                 id=number,

@@ -20,6 +20,9 @@ from torch import nn
 from gradlint.errors import TargetError, UsageError, did_you_mean
 from gradlint.frontends.recorder.feeding.trial import quiet
 
+HEARTS = {"transformers": "modeling_utils", "timm": "models"}
+"""The part of a library that imports what it stands on."""
+
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 _DECODERS = ("AutoModelForCausalLM",)
 _ENCODERS = ("AutoModelForMaskedLM",)
@@ -197,6 +200,11 @@ def parameter_bytes_estimate(model: nn.Module) -> int:
 
 def _required(package: str, prefix: str) -> ModuleType:
     try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise UsageError(f"`{prefix}` needs {package}, which is not installed: pip install {package}") from error
+        module = importlib.import_module(package)
+        importlib.import_module(f"{package}.{HEARTS[package]}")
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == package:
+            raise UsageError(f"`{prefix}` needs {package}, which is not installed: pip install {package}") from error
+        text = " ".join(str(error.__cause__ or error).split())[:200]
+        raise UsageError(f"{package} is installed but cannot be imported: {type(error).__name__}: {text}") from error
+    return module
