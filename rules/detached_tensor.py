@@ -363,7 +363,8 @@ Truncated back-propagation: the state is carried from batch to batch, its histor
 
 Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; param.grad is None
 after backward; weights don't update; encoder does not learn; only the last layers train; detach breaks the gradient;
-Jittor: grads[i] doesn't have gradient. It will be set to zero; No gradients provided for any variable
+Jittor: grads[i] doesn't have gradient. It will be set to zero; 梯度不知道在哪里断掉了;
+No gradients provided for any variable
 """
 
 from __future__ import annotations

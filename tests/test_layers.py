@@ -25,6 +25,7 @@ RULES_MAY_IMPORT = {"finding", "frame", "graph", "training", "source", "ops", "r
 
 NEIGHBOURS = {
     ("graph", "training"): "a graph holds the training step that it was recorded in",
+    ("suppress", "registry"): "an ignore comment names rules, and a wrong name is a finding",
     ("__main__", "cli"): "everything but the version goes to the command line",
     ("engine", "worker"): "the engine hands targets to the worker and gets their graphs back",
     ("fork_server", "child"): "the server forks its children",

@@ -1,4 +1,4 @@
-"""The rules of the gradient path on graphs that are built by hand: whom they blame, how they say it, when they are silent."""
+"""The rules of the gradient path on graphs that are built by hand: whom they blame, and when they are silent."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def watched(modules: Modules) -> Iterator[None]:
     def construct(self: nn.Module, *args: Any, **options: Any) -> None:
         original(self, *args, **options)
         frame = _outside(self, sys._getframe(1))
-        modules.built[id(self)] = Built(self, take(frame), _maker(self, frame) or modules.running())
+        modules.built[id(self)] = Built(self, take(frame), _maker(self, frame, modules.running()))
 
     @functools.wraps(restore)
     def restored(self: nn.Module, state: Any) -> None:
@@ -147,14 +147,14 @@ def _first_local(frame: FrameType) -> Any:
     return frame.f_locals.get(names[0]) if names else None
 
 
-def _maker(module: nn.Module, frame: FrameType | None) -> nn.Module | None:
-    """The module whose constructor is running around this one's."""
+def _maker(module: nn.Module, frame: FrameType | None, running: nn.Module | None) -> nn.Module | None:
+    """The module whose constructor is running around this one's, else the one whose forward is."""
     for _ in range(DEPTH):
         if frame is None:
-            return None
+            break
         if frame.f_code.co_name == "__init__":
             holder = _first_local(frame)
             if isinstance(holder, nn.Module) and holder is not module:
                 return holder
         frame = frame.f_back
-    return None
+    return running

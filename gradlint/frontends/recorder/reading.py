@@ -54,7 +54,7 @@ NOTHING = Reads({})
 
 def of_class(cls: type) -> Reads:
     """The reads in the file that defines a class; nothing for a class without a file."""
-    path = _path(cls)  # type: ignore[arg-type]
+    path = _path(cls)
     return of_file(path) if path else NOTHING
 
 
