@@ -52,7 +52,7 @@ def starved_for_sure(cause: Cause) -> tuple[Parameter, ...]:
 
 def severity_of(model: Model, cause: Cause, lost: tuple[Parameter, ...], severity: Severity) -> Severity:
     """The rule's own severity where the loss was seen; a note where other code may still train the parameters."""
-    if model.reach_at == "loss" or model.trained:
+    if model.trained or (model.reach_at == "loss" and cause.cut.reason is not Reason.GRAD_DISABLED):
         return severity
     used_elsewhere = all(p.owner_read for p in lost)
     return Severity.NOTE if used_elsewhere or cause.cut.reason is Reason.GRAD_DISABLED else severity

@@ -17,7 +17,7 @@ from gradlint.frontends.recorder.modules import Modules
 from gradlint.frontends.recorder.monitor import GradientMonitor
 from gradlint.frontends.recorder.patches import initialisers_of
 from gradlint.frontends.recorder.tape import Tape
-from gradlint.graph import Frame, GradientState, Initialisation, Parameter
+from gradlint.graph import Frame, GradientState, Initialisation, NodeKind, Parameter
 
 
 def parameters(root: nn.Module, monitor: GradientMonitor, judged: bool, trained: bool) -> tuple[Parameter, ...]:
@@ -29,6 +29,9 @@ def parameters(root: nn.Module, monitor: GradientMonitor, judged: bool, trained:
     named = dict(root.named_parameters())
     read = {source for source, _ in monitor.recorder.tape.edges}
     nodes = {name: node for name, value in named.items() if (node := node_read(value, read)) is not None}
+    for name, node in nodes.items():
+        raw = monitor.recorder.tape.nodes[node]
+        raw.kind, raw.name = NodeKind.PARAMETER, name
     executed = executed_functions(monitor.recorder.tape)
     seen = bool(monitor.optimizers and trained)
     return tuple(_parameter(root, name, value, nodes, monitor, judged, executed, seen) for name, value in named.items())

@@ -21,6 +21,9 @@ FROZEN, MADE = "gradlint_frozen", "gradlint_made"
 """Marks in a parameter's `__dict__`: the frames that switched its gradient off, and those that built it."""
 
 
+MATHEMATICS = "math"
+"""Stands for a conversion inside of a function of Python's `math`."""
+
 PLAIN = frozenset({"__float__", "__int__", "__index__", "__complex__", "__bool__"})
 """Conversions whose result Python insists on being of the plain type."""
 
@@ -46,7 +49,8 @@ def leave(
             grad_enabled=torch.is_grad_enabled(),
         )
     )
-    recorder.tape.link(source, node, Passage.BLOCKED, Reason.NUMPY if array else Reason.SCALAR)
+    outside = array or name == MATHEMATICS
+    recorder.tape.link(source, node, Passage.BLOCKED, Reason.NUMPY if outside else Reason.SCALAR)
     # `float(t)` and its like take nothing but the plain type; `Recorder.number` tracks them where it can.
     return result if name in PLAIN else tracked(result, frozenset({node}))
 
@@ -97,6 +101,17 @@ def switch(
     return result
 
 
+def detach_in_place(
+    recorder: Recorder, name: str, function: Any, args: tuple[Any, ...], options: dict[str, Any], frame: FrameType
+) -> Any:
+    """`x.detach_()`: the same tensor object, cut off from its history."""
+    source = recorder.node_of(args[0])
+    result = function(*args, **options)
+    node = recorder.adopt_version(args[0], name, frame)
+    recorder.tape.link(source, node, Passage.BLOCKED, Reason.DETACH)
+    return result
+
+
 def replace_data(
     recorder: Recorder, name: str, function: Any, args: tuple[Any, ...], options: dict[str, Any], frame: FrameType
 ) -> Any:
@@ -126,4 +141,5 @@ HANDLERS: dict[str, Handler] = {
     "requires_grad_": switch,
     "set:requires_grad": switch,
     "set:data": replace_data,
+    "detach_": detach_in_place,
 }

@@ -24,7 +24,6 @@ OVERWRITES = frozenset(
 
 Fact = tuple[Passage, Reason | None]
 _VANISHED: Fact = (Passage.ZERO, Reason.ZERO)
-SOFTMAXES = frozenset({"softmax", "log_softmax", "_softmax", "_log_softmax", "softmin"})
 CONSTANT_INPUTS = (0, 2, "input", "weight")
 """Of an op that is constant by its shapes, the input and the weight get a zero gradient; a bias does not."""
 OPEN: Fact = (Passage.FLOWS, None)
@@ -148,13 +147,13 @@ def _carries(tensor: torch.Tensor) -> bool:
 
 
 def is_constant(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> bool:
-    """Whether shapes alone fix a result: softmax over one element is 1, normalisation over one element is 0."""
+    """Whether widths alone fix a result: the cross-entropy of one class is 0, a layer norm over one element too.
+
+    Only axes that the model's own sizes decide count; an attention over one position may be due to a small input.
+    """
     value = args[0] if args else options.get("input")
     if not isinstance(value, torch.Tensor) or value.ndim == 0:
         return False
-    if name in SOFTMAXES:
-        axis = options.get("dim", args[1] if len(args) > 1 else None)
-        return isinstance(axis, int) and -value.ndim <= axis < value.ndim and value.shape[axis] == 1
     if name == "cross_entropy":
         return value.shape[min(1, value.ndim - 1)] == 1
     if name == "layer_norm":
@@ -166,6 +165,13 @@ def is_constant(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> bo
 def rewrap_reason(name: str) -> Reason | None:
     """Numbers that become a tensor again through a constructor are a rewrap; arrays come back as they left."""
     return Reason.REWRAP if name in _REWRAPS else None
+
+
+def shape_of(tensor: torch.Tensor) -> tuple[int, ...] | None:
+    """The shape in plain numbers; None for a nested tensor, whose sizes are not fixed."""
+    if tensor.is_nested:
+        return None
+    return tuple(int(size) for size in tensor.shape)
 
 
 @functools.cache

@@ -1,9 +1,12 @@
 """Imports the user's file (and what it imports of its own project) with the few rewrites that recording needs."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import contextlib
+import functools
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -19,6 +22,9 @@ from gradlint.frontends.recorder.replaying.arranging import arranged
 from gradlint.frontends.recorder.replaying.slicing import without_training
 from gradlint.frontends.recorder.rewrite import rewritten
 from gradlint.frontends.recorder.standins import StandIns
+
+NEEDED = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+"""Statements without which a file's models cannot be told."""
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
@@ -119,21 +125,54 @@ def load(path: pathlib.Path, name: str | None = None) -> tuple[ModuleType, ast.M
     Raises whatever the file raises while it is imported.
     """
     name = name or module_name(path)
+    with arranged():
+        module = _through_package(name) or _run(name, path)
+    return module, rewritten(_parsed(path))
+
+
+def _through_package(name: str) -> ModuleType | None:
+    """The module of a file in a package, when importing the package brings it along."""
+    package = name.rpartition(".")[0]
+    if package:
+        with contextlib.suppress(Exception):
+            importlib.import_module(package)
+            return sys.modules.get(name)
+    return None
+
+
+def _run(name: str, path: pathlib.Path) -> ModuleType:
+    """Executes a file's statements as a new module.
+
+    A statement that needs data or a device which is not there is passed over; definitions and imports have to work.
+    """
     spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path)))
     assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    with arranged():
-        exec(_compiled(without_training(_parsed(path)), path), vars(module))
-    return module, rewritten(_parsed(path))
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    tree = rewritten(without_training(_parsed(path)))
+    flags = _future_flags(tree)
+    for statement in tree.body:
+        code = compile(ast.Module([statement], []), str(path), "exec", flags=flags, dont_inherit=True)
+        try:
+            exec(code, vars(module))
+        except (Exception, SystemExit):
+            if isinstance(statement, NEEDED):
+                raise
+    return module
+
+
+def _future_flags(tree: ast.Module) -> int:
+    """The compiler's flags for the `from __future__` imports of a file."""
+    names = [
+        alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        for alias in node.names
+    ]
+    return functools.reduce(lambda flags, name: flags | getattr(__future__, name).compiler_flag, names, 0)
 
 
 def _parsed(path: pathlib.Path) -> ast.Module:
     return ast.parse(path.read_bytes(), filename=str(path))
-
-
-def _compiled(tree: ast.Module, path: pathlib.Path | str) -> Any:
-    return compile(rewritten(tree), str(path), "exec", dont_inherit=True)
 
 
 def module_name(path: pathlib.Path) -> str:

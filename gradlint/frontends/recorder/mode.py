@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from gradlint.errors import GradlintError
 from gradlint.frontends.recorder import autograd, escapes, facts, gradmode
+from gradlint.frontends.recorder.devices import MOVES, on_cpu
 from gradlint.frontends.recorder.frames import RawFrames, take
 from gradlint.frontends.recorder.natives import SETTER, is_housekeeping, is_silent, native_name
 from gradlint.frontends.recorder.taint import NESTING, Origin, origins, tracked
@@ -21,8 +22,6 @@ from gradlint.frontends.recorder.tape import RawNode, Tape
 from gradlint.graph import NodeKind, Passage, Reason
 
 Handler = Callable[["Recorder", str, Any, tuple[Any, ...], dict[str, Any], FrameType], Any]
-
-_CUDA_NAMES = frozenset({"cuda", "to", "xpu"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +71,10 @@ class Recorder(TorchFunctionMode):
             return function(*args, **options)
         if is_silent(name) or is_housekeeping(frame.f_code.co_filename):
             return function(*args, **options)
-        if "device" in options or name in _CUDA_NAMES:
+        if "device" in options or name in MOVES:
             function, args, options = on_cpu(name, function, args, options)
+        if name == "type" and len(args) == 1 and not options:
+            return function(*args, **options)
         special = escapes.HANDLERS.get(name)
         if special is not None:
             return special(self, name, function, args, options, frame)
@@ -101,10 +102,10 @@ class Recorder(TorchFunctionMode):
         """Whether calls are being recorded here and now: the mode is entered and not inside of a recorded call."""
         return self.depth > 0 and _active(self)
 
-    def number(self, tensor: torch.Tensor, kind: type, frame: FrameType) -> Any:
+    def number(self, tensor: torch.Tensor, kind: type, frame: FrameType, name: str = "") -> Any:
         """A tensor read as a Python number that remembers where it came from."""
         with torch._C.DisableTorchFunction():
-            value = escapes.leave(self, f"__{kind.__name__}__", kind, (tensor,), {}, frame)
+            value = escapes.leave(self, name or f"__{kind.__name__}__", kind, (tensor,), {}, frame)
         return tracked(value, frozenset({len(self.tape.nodes) - 1}))
 
     def as_arrays(self, value: Any, frame: FrameType, depth: int = NESTING) -> Any:
@@ -188,7 +189,7 @@ class Recorder(TorchFunctionMode):
                 owner=self.owner(),
                 frames=take(frame),
                 dtype=facts.dtype_name(tensor.dtype),
-                shape=tuple(tensor.shape),
+                shape=facts.shape_of(tensor),
                 literals=facts.literals(args, options),
                 grad_enabled=enabled,
                 grad_frame=None if enabled else self.grad.place,
@@ -229,7 +230,7 @@ class Recorder(TorchFunctionMode):
                 name=name,
                 owner=self.owner(),
                 dtype=facts.dtype_name(tensor.dtype),
-                shape=tuple(tensor.shape),
+                shape=facts.shape_of(tensor),
                 requires_grad=tensor.requires_grad,
             )
         )
@@ -357,24 +358,3 @@ def _gather(values: Iterable[Any], found: list[torch.Tensor], depth: int) -> Non
             _gather(value, found, depth - 1)
         elif depth and isinstance(value, dict):
             _gather(value.values(), found, depth - 1)
-
-
-def on_cpu(name: str, function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any, Any]:
-    """The same call with every accelerator device replaced: a copy on the CPU is what the move makes of a tensor.
-
-    On a machine with an accelerator `.cuda()` and `.to("cuda")` return a new, non-leaf tensor; so does the replacement.
-    """
-    if name in ("cuda", "xpu"):
-        return torch.Tensor.to, (args[0], "cpu"), {"copy": True}
-    moved = any(_is_accelerator(value) for value in (*args, *options.values()))
-    if not moved:
-        return function, args, options
-    args = tuple("cpu" if _is_accelerator(value) else value for value in args)
-    options = {key: "cpu" if _is_accelerator(value) else value for key, value in options.items()}
-    return function, args, ({**options, "copy": True} if name == "to" else options)
-
-
-def _is_accelerator(value: Any) -> bool:
-    if isinstance(value, torch.device):
-        return value.type not in ("cpu", "meta")
-    return isinstance(value, str) and value.split(":")[0] in ("cuda", "xpu", "mps", "hpu", "npu")

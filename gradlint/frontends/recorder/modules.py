@@ -17,6 +17,9 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from gradlint.frontends.recorder.frames import DEPTH, RawFrames, take
 from gradlint.frontends.recorder.patches import replaced
 
+OWN = frozenset(vars(nn.Module()))
+"""Attributes that every module has for itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Built:
@@ -75,7 +78,7 @@ def kept_aside(module: nn.Module) -> Iterator[tuple[str, Any]]:
     name."""
     for prefix, part in module.named_modules():
         for name, value in vars(part).items():
-            if not name.startswith("_") and (isinstance(value, torch.Tensor) or _holds_learners(value)):
+            if name not in OWN and (isinstance(value, torch.Tensor) or _holds_learners(value)):
                 yield f"{prefix}.{name}".lstrip("."), value
 
 

@@ -13,7 +13,7 @@ SILENT = frozenset(
     """size dim ndimension shape dtype device stride numel nelement storage_offset is_contiguous is_complex is_conj
     is_neg is_floating_point is_signed is_inference is_same_size is_set_to is_pinned is_shared is_tensor is_nonzero
     element_size get_device storage untyped_storage typed_storage _typed_storage __len__ __hash__ __repr__ __format__
-    __dir__ __deepcopy__ __reduce_ex__ __setstate__ __contains__ __dlpack__ __dlpack_device__ type has_names
+    __dir__ __deepcopy__ __reduce_ex__ __setstate__ __contains__ __dlpack__ __dlpack_device__ has_names
     register_hook register_post_accumulate_grad_hook retain_grad backward share_memory_ pin_memory names rename_
     get_default_dtype set_default_dtype manual_seed seed initial_seed is_grad_enabled _is_view _nested_tensor_size
     is_autocast_enabled is_autocast_cpu_enabled get_autocast_dtype is_autocast_available autocast_increment_nesting

@@ -23,6 +23,9 @@ from gradlint.frontends.recorder.taint import origins, tracked
 INITIALISED = "gradlint_initialised"
 """Mark in a tensor's `__dict__`: the initialisers that were called on it, as (name, literal arguments, raw frames)."""
 
+CHECKPOINT = "torch.utils.checkpoint"
+"""The module whose reentrant function runs the user's own code, which is recorded op by op."""
+
 _FROM_OUTSIDE = ("from_numpy", "frombuffer", "from_dlpack")
 _ARRAY_MAKERS = (
     "array asarray asanyarray ascontiguousarray stack concatenate vstack hstack mean sum average median std var max "
@@ -94,7 +97,7 @@ def _functions(recorder: Recorder) -> Iterator[None]:
     original = torch.autograd.Function.apply.__func__  # type: ignore[attr-defined]
 
     def apply(cls: Any, *args: Any, **options: Any) -> Any:
-        if not recorder.listening():
+        if not recorder.listening() or cls.__module__ == CHECKPOINT:
             return original(cls, *args, **options)
         with torch._C.DisableTorchFunction():
             return recorder.record(
@@ -187,7 +190,10 @@ def _mathematics(recorder: Recorder) -> Iterator[None]:
         def compute(*args: Any, **options: Any) -> Any:
             if not any(isinstance(arg, torch.Tensor) for arg in args):
                 return tracked(original(*args, **options), origins(args))
-            numbers = [recorder.number(arg, float, caller()) if isinstance(arg, torch.Tensor) else arg for arg in args]
+            numbers = [
+                recorder.number(arg, float, caller(), escapes.MATHEMATICS) if isinstance(arg, torch.Tensor) else arg
+                for arg in args
+            ]
             return tracked(original(*numbers, **options), origins(numbers))
 
         return functools.wraps(original)(compute)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import gc
 import pathlib
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -31,6 +34,10 @@ from gradlint.frontends.recorder.storageless import Storageless
 from gradlint.graph import Model
 from gradlint.inputs import parse_inputs
 
+DEFAULT_SECONDS = 60.0
+FEEDING_SHARE = 0.85
+"""Share of a target's time after which no further model is tried: a late result is better than a killed one."""
+
 REPLAY_SHARE = 0.4
 """Share of a target's time that its own training step may take."""
 
@@ -40,6 +47,7 @@ SHORTAGES = ("can't allocate memory", "do not fit into the memory limit")
 def capture_file(session: Session, job: dict[str, Any], failures: list[Failure]) -> Iterator[Model]:
     """The models of a Python file: those that its own training step trains, then the others."""
     path = pathlib.Path(job["path"])
+    deadline = time.monotonic() + FEEDING_SHARE * job.get("seconds", DEFAULT_SECONDS)
     with project(project_root(path)) as absent:
         module, tree = sessions.import_file(session, path, absent)
         found = _selected(job, tree, module)
@@ -48,7 +56,26 @@ def capture_file(session: Session, job: dict[str, Any], failures: list[Failure])
         done = {model.name for model in trained}
         for target in found:
             if target.name not in done and not _has_run(session, target):
-                yield from _fed(session, target, tree, module, job, failures)
+                with timed(target.name, deadline - time.monotonic()):
+                    yield from _fed(session, target, tree, module, job, failures)
+
+
+@contextlib.contextmanager
+def timed(name: str, seconds: float) -> Iterator[None]:
+    """Raises `TargetError` in the block when it takes longer."""
+
+    def ring(*_: Any) -> None:
+        raise TargetError(f"{name}: it was not built and fed in time: add `gradlint_inputs()`, or --timeout SECONDS")
+
+    if seconds <= 0:
+        ring()
+    previous = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
 
 
 def _has_run(session: Session, target: Target) -> bool:
@@ -72,16 +99,17 @@ def _selected(job: dict[str, Any], tree: ast.Module, module: ModuleType) -> list
 def _trained(session: Session, module: ModuleType, tree: ast.Module, job: dict[str, Any]) -> list[Model]:
     """The models that took part in the file's own training step, judged at its loss."""
     with session.recording():
-        result = replay(module, tree, session.monitor, REPLAY_SHARE * job.get("seconds", 60.0))
+        result = replay(module, tree, session.monitor, REPLAY_SHARE * job.get("seconds", DEFAULT_SECONDS))
     if result.error is not None:
         session.monitor.forward_failed(result.error)
     if not _judged(session, result):
         return []
     losses = tuple(session.monitor.losses)
     wanted = (job.get("symbol") or "").removesuffix("()")
+    seen = session.monitor.optimizers > 0
     return [
         sessions.model_of(
-            session, root, type(root).__name__, job["path"], targets=losses, reach_at="loss", judged=True, trained=True
+            session, root, type(root).__name__, job["path"], targets=losses, reach_at="loss", judged=True, trained=seen
         )
         for root in _one_a_class(session)
         if wanted in ("", type(root).__name__)
@@ -122,8 +150,16 @@ def _fed(
     try:
         if not _learns(target, tree, module):
             return
-        model, fed = _built(session, target, tree, module, job)
-        yield run(session, model, fed, _name_of(target, model), job, line=target.line)
+        try:
+            model, fed = _built(session, target, tree, module, job)
+            yield run(session, model, fed, _name_of(target, model), job, line=target.line)
+        except Exception as problem:
+            if not _is_shortage(problem):
+                raise
+            gc.collect()
+            with torch.device("meta"):
+                model, fed = _built(session, target, tree, module, job)
+                yield run(session, model, fed, _name_of(target, model), job, line=target.line)
     except GradlintError as problem:
         message = f"{target.name}: {problem}"
         failures.append(Failure(path=job["path"], code="GL003", message=message, line=target.line))
@@ -131,33 +167,26 @@ def _fed(
 
 def _learns(target: Target, tree: ast.Module, module: ModuleType) -> bool:
     """Whether a class or factory makes something with weights; true when it cannot be built."""
-    with torch.device("meta"), Storageless():
-        first = next(iter(constructions(target, shown(tree, module), module, None)), None)
+    try:
+        with torch.device("meta"), Storageless():
+            first = next(iter(constructions(target, shown(tree, module), module, None)), None)
+    except GradlintError:
+        return True
     return first is None or holds_weights(first[0])
 
 
 def _built(
     session: Session, target: Target, tree: ast.Module, module: ModuleType, job: dict[str, Any]
 ) -> tuple[nn.Module, Feed]:
-    """A model with real weights, and its inputs; on the meta device, without storage, when they do not fit."""
+    """A model and its inputs, on the device of the context."""
     setting = job.get("model") or {}
     seen, inputs = shown(tree, module), parse_inputs(job.get("inputs", ()))
 
-    def build() -> tuple[nn.Module, Feed]:
-        with Storageless(), patches.weighed(session.recorder):
-            _, plan, fed = assemble(target, seen, module, setting, inputs)
-        with session.recording():
-            model = rebuild(target, plan, module)
-        return model.train(setting.get("mode") != "eval"), fed
-
-    try:
-        return build()
-    except Exception as problem:
-        if not _is_shortage(problem):
-            raise
-    gc.collect()
-    with torch.device("meta"):
-        return build()
+    with Storageless(), patches.weighed(session.recorder):
+        _, plan, fed = assemble(target, seen, module, setting, inputs)
+    with session.recording():
+        model = rebuild(target, plan, module)
+    return model.train(setting.get("mode") != "eval"), fed
 
 
 def _is_shortage(problem: BaseException | None) -> bool:

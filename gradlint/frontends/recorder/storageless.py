@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
+from gradlint.frontends.recorder.devices import on_cpu
 from gradlint.frontends.recorder.facts import dtype_name
 from gradlint.frontends.recorder.natives import native_name
 
@@ -33,7 +34,7 @@ def value(name: str, tensor: torch.Tensor, branch: bool = True) -> Any:
 
 
 class Storageless(TorchFunctionMode):
-    """Lets unrecorded passes read values off tensors without storage."""
+    """Lets unrecorded passes read values off tensors without storage, and keeps them on the CPU."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -41,4 +42,5 @@ class Storageless(TorchFunctionMode):
         name = native_name(function)
         if name in READERS and args and isinstance(args[0], torch.Tensor) and args[0].is_meta:
             return value(name, args[0])
-        return function(*args, **(kwargs or {}))
+        function, args, options = on_cpu(name, function, args, kwargs or {})
+        return function(*args, **options)
