@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -60,7 +60,7 @@ def _parameter(
     optimizers_seen: bool,
 ) -> Parameter:
     node = nodes.get(name)
-    outer = "" if node is not None else outermost(name, nodes)
+    outer = "" if node is not None else outermost(name, nodes, _called(root, monitor.modules))
     return Parameter(
         name=name,
         shape=tuple(value.shape),
@@ -85,11 +85,16 @@ def _state(value: torch.Tensor, monitor: GradientMonitor, judged: bool) -> Gradi
     return GradientState.NONE if judged else GradientState.UNMEASURED
 
 
-def outermost(name: str, touched: Iterable[str]) -> str:
-    """The largest part of the model around a parameter of which nothing was touched: "block2" of "block2.up.weight"."""
+def outermost(name: str, touched: Iterable[str], called: Container[str] = ()) -> str:
+    """The largest part around a parameter that was neither called nor touched: "block2" of "block2.up.weight"."""
     parts = name.split(".")
     prefixes = (".".join(parts[:depth]) for depth in range(1, len(parts)))
-    return next((prefix for prefix in prefixes if not any(key.startswith(prefix + ".") for key in touched)), name)
+    alone = (prefix for prefix in prefixes if not any(key.startswith(prefix + ".") for key in touched))
+    return next((prefix for prefix in alone if prefix not in called), name)
+
+
+def _called(root: nn.Module, modules: Modules) -> set[str]:
+    return {name for name, part in root.named_modules() if id(part) in modules.called}
 
 
 def _made(root: nn.Module, part: str, value: nn.Parameter, modules: Modules) -> Frame | None:

@@ -20,17 +20,18 @@ _VALUE = re.compile(r"\[[\w.]*Tensor \[([\d, ]*)\]\](?:, which is output (\d+) o
 def spoiler(message: str, tape: Tape) -> int | None:
     """The in-place node that torch's message is about; None when it cannot be told.
 
-    The message names the shape of the value and the op that made it; the write is the first one on such a value.
+    The message names the shape of the value and the op that made it; the write is the first one on such a value. An
+    optimizer's step is no node: it writes the parameters themselves.
     """
     match = _VALUE.search(message)
     writes = [number for number, node in enumerate(tape.nodes) if node.inplace]
     if match is None:
-        return writes[-1] if writes else None
+        return None
     shape = tuple(int(size) for size in match[1].split(",") if size.strip())
     maker = (match[3] or "").lower()
     exact = [n for n in writes if tape.nodes[n].shape == shape and maker and _made_by(tape, n, maker)]
     similar = [n for n in writes if tape.nodes[n].shape == shape]
-    return next(iter(exact or similar or writes), None)
+    return next(iter(exact or similar), None)
 
 
 def _made_by(tape: Tape, write: int, maker: str) -> bool:

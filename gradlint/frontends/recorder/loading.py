@@ -19,6 +19,7 @@ from typing import Any
 
 from gradlint.frontends.recorder.frames import is_library
 from gradlint.frontends.recorder.replaying.arranging import arranged
+from gradlint.frontends.recorder.replaying.placeholder import Placeholder
 from gradlint.frontends.recorder.replaying.slicing import without_training
 from gradlint.frontends.recorder.rewrite import rewritten
 from gradlint.frontends.recorder.standins import StandIns
@@ -143,7 +144,8 @@ def _through_package(name: str) -> ModuleType | None:
 def _run(name: str, path: pathlib.Path) -> ModuleType:
     """Executes a file's statements as a new module.
 
-    A statement that needs data or a device which is not there is passed over; definitions and imports have to work.
+    Where a statement needs data or a device which is not there, placeholders take the place of what it was to bind;
+    definitions and imports have to work.
     """
     spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path)))
     assert spec is not None
@@ -154,10 +156,16 @@ def _run(name: str, path: pathlib.Path) -> ModuleType:
         code = compile(ast.Module([statement], []), str(path), "exec", flags=flags, dont_inherit=True)
         try:
             exec(code, vars(module))
-        except (Exception, SystemExit):
-            if isinstance(statement, NEEDED):
+        except (Exception, SystemExit) as problem:
+            if any(isinstance(node, NEEDED) for node in ast.walk(statement)):
                 raise
+            vars(module).update({name: Placeholder(name, problem) for name in _assigned(statement)})
     return module
+
+
+def _assigned(statement: ast.stmt) -> set[str]:
+    """The names that a statement was to bind."""
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
 def _future_flags(tree: ast.Module) -> int:

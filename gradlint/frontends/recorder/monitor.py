@@ -74,7 +74,11 @@ class GradientMonitor:
     def _event(self, kind: EventKind, frame: Frame | None, node: int | None, error: BaseException | None) -> Event:
         message = str(error) if error is not None else ""
         blamed = inplace.spoiler(message, self.recorder.tape) if inplace.OVERWRITTEN in message else None
-        return Event(kind, frame, node, message, blamed, inplace.place(self.recorder.tape, blamed))
+        written = inplace.place(self.recorder.tape, blamed) or self._last_step()
+        return Event(kind, frame, node, message, blamed, written if inplace.OVERWRITTEN in message else None)
+
+    def _last_step(self) -> Frame | None:
+        return next((event.frame for event in reversed(self.events) if event.kind is EventKind.STEP), None)
 
     def stepped(self, optimizer: Any, frame: FrameType | None) -> None:
         """Notes a step."""

@@ -68,7 +68,17 @@ def feed(
     return _realised(model, plan, device, "inferred")
 
 
+def unlinked(value: Any) -> Any:
+    """The same data without a history: values of a running script may hang on its last step's graph."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone() if value.requires_grad and not value.is_leaf else value
+    if type(value) in (list, tuple):
+        return type(value)(unlinked(item) for item in value)
+    return {key: unlinked(item) for key, item in value.items()} if type(value) is dict else value
+
+
 def _feed(args: tuple[Any, ...], kwargs: dict[str, Any], source: str) -> Feed:
+    args, kwargs = unlinked(args), unlinked(kwargs)
     lines = [line for value in args for line in describe(value)]
     lines += [line for name, value in kwargs.items() for line in describe(value, name)]
     return Feed(args, kwargs, source, tuple(lines))
