@@ -252,9 +252,9 @@ def summary(graph: ModelGraph) -> ModelReport:
 
 def _distinct(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """One finding a rule and position; what it does to several models is told in one."""
-    best: dict[tuple[str, str, int, int, str], Finding] = {}
+    best: dict[tuple[str, str, int, int], Finding] = {}
     for finding in findings:
-        key = (finding.code, finding.path, finding.line, finding.column, "" if finding.parameters else finding.message)
+        key = (finding.code, finding.path, finding.line, finding.column)
         best[key] = _united(best[key], finding) if key in best else finding
     return tuple(best.values())
 

@@ -22,7 +22,7 @@ Bad:
     ```
 
     ```text
-    1:1 warning: `Classifier` was not traced: `Classifier` could not be built (KeyError: 'CLASSES')
+    6:1 warning: `Classifier` was not traced: `Classifier` could not be built (KeyError: 'CLASSES')
     ```
 
 Good:

@@ -22,7 +22,6 @@ from tests.tree import ROOT
 
 CATALOGUE = {
     "GL001": ("syntax-error", "error"),
-    "GL002": ("unused-suppression", "warning"),
     "GL003": ("not-traced", "warning"),
     "GL004": ("target-killed", "error"),
     "GL005": ("unknown-rule", "error"),

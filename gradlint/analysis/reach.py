@@ -92,7 +92,8 @@ def _reach(graph: ModelGraph) -> Reach:
     starved = _starved(graph, trainable)
     lost = [p for p in starved if p not in unused]
     steps = _cheapest(graph)
-    traced = [(p, _cuts(graph, steps, p)) for p in lost]
+    masked = [(_cut(graph, edge), graph.reaching([edge.source])) for edge in _masked(graph)]
+    traced = [(p, (*(cut for cut, behind in masked if p.node in behind), *_cuts(graph, steps, p))) for p in lost]
     return Reach(
         starved=tuple(p.name for p in trainable if p in starved or p in unused),
         unused=tuple(p.name for p in unused),
@@ -186,6 +187,11 @@ def _cheapest(graph: ModelGraph) -> dict[int, Edge]:
 def _cuts(graph: ModelGraph, steps: dict[int, Edge], parameter: Parameter) -> tuple[Cut, ...]:
     """The cuts on a parameter's cheapest way, in its direction; empty when no way leads to a target."""
     return tuple(_cut(graph, edge) for edge in way(steps, parameter.node) if price(graph, edge))
+
+
+def _masked(graph: ModelGraph) -> Iterator[Edge]:
+    """The gradients that were switched on again behind a cut, on the way to a target."""
+    return (edge for edge in graph.edges if edge.reason is Reason.MASKED and edge.target in graph.useful)
 
 
 def way(steps: dict[int, Edge], node: int | None) -> Iterator[Edge]:

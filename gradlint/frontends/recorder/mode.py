@@ -16,7 +16,7 @@ from gradlint.errors import GradlintError
 from gradlint.frontends.recorder import autograd, escapes, facts, gradmode
 from gradlint.frontends.recorder.devices import MOVES, on_cpu
 from gradlint.frontends.recorder.frames import RawFrames, take
-from gradlint.frontends.recorder.natives import SETTER, is_housekeeping, is_silent, native_name
+from gradlint.frontends.recorder.natives import SETTER, is_housekeeping, is_silent, is_write, native_name
 from gradlint.frontends.recorder.taint import NESTING, Origin, origins, tracked
 from gradlint.frontends.recorder.tape import RawNode, Tape
 from gradlint.graph import NodeKind, Passage, Reason
@@ -142,6 +142,8 @@ class Recorder(TorchFunctionMode):
             self.faults.append((error, take(frame), name))
             raise
         written = [t for t, before in zip(tensors, versions, strict=True) if autograd.version(t) != before]
+        if is_write(name) and tensors and tensors[0].is_inference():
+            written = tensors[:1]
         made = [t for t in tensors_in((result,)) if not any(t is source for source in tensors)]
         if not made and not written:
             return result

@@ -7,6 +7,10 @@ from typing import Any
 READ_PROPERTIES = frozenset({"data", "T", "mT", "H", "mH", "real", "imag"})
 """Attributes of a tensor that are tensors computed from it."""
 
+IN_PLACE_OPERATORS = frozenset(
+    f"__i{operator}__" for operator in "add sub mul truediv floordiv mod pow and or xor lshift rshift matmul".split()
+) | {"__setitem__"}
+
 GETTER, SETTER = "get:", "set:"
 
 SILENT = frozenset(
@@ -62,6 +66,13 @@ def is_silent(name: str) -> bool:
     if name.startswith(GETTER):
         return name[len(GETTER) :] not in READ_PROPERTIES
     return name in SILENT
+
+
+def is_write(name: str) -> bool:
+    """Whether a call of this name writes into its first tensor: `add_`, `__iadd__`, `__setitem__`."""
+    if name.startswith("__"):
+        return name in IN_PLACE_OPERATORS
+    return name.endswith("_")
 
 
 def is_housekeeping(filename: str) -> bool:

@@ -72,6 +72,7 @@ class _Counting:
         self.monitor.after_backward(tensors, frame, error)
 
     def optimizer_built(self, optimizer: Optimizer, parameters: list[torch.Tensor], frame: types.FrameType) -> None:
+        self.tally.built += 1
         self.monitor.optimizer_built(optimizer, parameters, frame)
 
     def stepped(self, optimizer: Optimizer, frame: types.FrameType) -> None:

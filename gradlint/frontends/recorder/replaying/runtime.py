@@ -22,7 +22,7 @@ ENOUGH_HITS = 2
 HITS_UNTIL_STEP = 4
 """With gradient accumulation the optimizer may step only after this many passes; longer ones end without."""
 
-MOST_BACKWARDS = 12
+MOST_BACKWARDS = 40
 
 ELSEWHERE = frozenset(
     {"DatasetNotFoundError", "DatasetGenerationError", "LookupError", "UsageError", "HTTPError", "URLError"}
@@ -37,12 +37,13 @@ class Stop(BaseException):
 
 
 class Tally:
-    """How often each backward site was hit, and how many steps were made."""
+    """How often each backward site was hit, how many steps were made and how many optimizers built."""
 
     def __init__(self, path: str, sites: frozenset[Place]) -> None:
         self.hits: Counter[Place] = Counter()
         self.backwards = 0
         self.steps = 0
+        self.built = 0
         self._path, self._sites = path, sites
 
     @property
@@ -107,10 +108,14 @@ class Runtime:
     Ordinary: ClassVar[type[Exception]] = Exception
 
     def each(self, iterable: Iterable[Any], number: int) -> Iterator[Any]:
-        """The items of a loop's iterable until its backward sites were hit often enough."""
-        start = self._mark()
+        """The items of a loop's iterable until its backward sites were hit often enough.
+
+        A loop in which each item builds an optimizer of its own trains one model after the other: it goes on.
+        """
+        start, built = self._mark(), self.tally.built
         items = self._items(iterable)
-        while self._wanted(self.loops[number], start):
+        while self._wanted(self.loops[number], start) or self.tally.built > built:
+            built = self.tally.built
             try:
                 item = next(items)
             except StopIteration:
