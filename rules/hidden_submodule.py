@@ -201,21 +201,37 @@ CONTAINERS = {
 class HiddenSubmodule(GraphRule):
     code = "GL110"
     severity = Severity.ERROR
-    message = "`{holder}` is a plain {container}, so `parameters()` misses {count} in it and no optimizer trains them"
-    advice = "keep them in an {better}"
+    message = "{what}, so {effect}"
+    advice = "{cure}"
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         for hidden in graph.model.hidden:
-            if hidden.kind in ("module", "parameter") and not hidden.optimized and _learns(graph, hidden):
-                yield self.found(
-                    hidden.frame,
-                    path=graph.model.path,
-                    holder=hidden.holder,
-                    container=hidden.container,
-                    count=f"{len(hidden.names)} tensor{'' if len(hidden.names) == 1 else 's'}",
-                    better=CONTAINERS.get((hidden.kind, hidden.container), "nn.ModuleList"),
-                    extra={"model": graph.model.name, "module": hidden.holder},
-                )
+            if hidden.kind == "unready":
+                yield self._said(graph, hidden, *UNREADY[hidden.holder])
+            elif hidden.kind in ("module", "parameter") and not hidden.optimized and _learns(graph, hidden):
+                what = f"`{hidden.holder}` is a plain {hidden.container}"
+                tensors = f"{len(hidden.names)} tensor{'' if len(hidden.names) == 1 else 's'}"
+                effect = f"`parameters()` misses {tensors} in it and no optimizer trains them"
+                better = CONTAINERS.get((hidden.kind, hidden.container), "nn.ModuleList")
+                yield self._said(graph, hidden, what, effect, f"keep them in an {better}")
+
+    def _said(self, graph: ModelGraph, hidden: Hidden, what: str, effect: str, cure: str) -> Finding:
+        extra = {"model": graph.model.name, "module": None if hidden.kind == "unready" else hidden.holder}
+        return self.found(hidden.frame, path=graph.model.path, what=what, effect=effect, cure=cure, extra=extra)
+
+
+UNREADY = {
+    "misspelt": (
+        "this constructor's name is misspelt",
+        "it never runs and the model has none of its parameters",
+        "name it __init__",
+    ),
+    "early": (
+        "this module is assigned before `super().__init__()`",
+        "it cannot be registered and building the model raises",
+        "call super().__init__() first",
+    ),
+}
 
 
 def _learns(graph: ModelGraph, hidden: Hidden) -> bool:

@@ -159,27 +159,44 @@ from gradlint.finding import Finding, Severity
 from gradlint.frame import Frame
 from gradlint.graph import Model, ModelGraph
 from gradlint.rule import GraphRule
+from gradlint.training import EventKind
 
 
 class NothingTrainable(GraphRule):
     code = "GL117"
     severity = Severity.ERROR
-    message = "`{model}` is trained, but every one of its {count} parameter tensors is frozen"
-    advice = "leave trainable what is to learn: model.head.requires_grad_(True)"
+    message = "`{model}` is trained, but {why}"
+    advice = "{cure}"
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         model = graph.model
-        if not (
-            model.trained and model.parameters and not model.trainable and any(p.optimized for p in model.parameters)
-        ):
+        if not (model.trained and any(p.optimized for p in model.parameters)):
             return
-        yield self.found(
-            _frozen_at(model),
-            path=model.path,
-            model=model.name,
-            count=len(model.parameters),
-            extra={"model": model.name},
-        )
+        if not model.trainable:
+            frozen = f"every one of its {len(model.parameters)} parameter tensors is frozen"
+            yield self._said(graph, _frozen_at(model), frozen, UNFREEZE)
+        elif _without_parameters(graph):
+            yield self._said(graph, _loss_at(graph), "nothing that it returns depends on its parameters", USE_LAYERS)
+
+    def _said(self, graph: ModelGraph, at: Frame | None, why: str, cure: str) -> Finding:
+        name = graph.model.name
+        return self.found(at, path=graph.model.path, model=name, why=why, cure=cure, extra={"model": name})
+
+
+UNFREEZE = "leave trainable what is to learn: model.head.requires_grad_(True)"
+USE_LAYERS = "use the result of the layers in what forward returns"
+
+
+def _without_parameters(graph: ModelGraph) -> bool:
+    """Whether the loss was computed, and no parameter has any part in it."""
+    touched = {p.node for p in graph.model.trainable if p.node is not None}
+    return bool(graph.model.targets) and not touched & graph.useful
+
+
+def _loss_at(graph: ModelGraph) -> Frame | None:
+    """The place of the backward call."""
+    passes = graph.training.of(EventKind.BACKWARD) if graph.training else ()
+    return passes[0].frame if passes else None
 
 
 def _frozen_at(model: Model) -> Frame | None:

@@ -49,7 +49,7 @@ def leave(
             grad_enabled=torch.is_grad_enabled(),
         )
     )
-    outside = array or name == MATHEMATICS
+    outside = array or name.startswith(MATHEMATICS)
     recorder.tape.link(source, node, Passage.BLOCKED, Reason.NUMPY if outside else Reason.SCALAR)
     # `float(t)` and its like take nothing but the plain type; `Recorder.number` tracks them where it can.
     return result if name in PLAIN else tracked(result, frozenset({node}))

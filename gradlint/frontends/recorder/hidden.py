@@ -16,6 +16,9 @@ from gradlint.frontends.recorder.modules import Modules, kept_aside, learners
 from gradlint.frontends.recorder.tape import Tape
 from gradlint.graph import Frame, Hidden
 
+MADE_INSIDE = "nn.Parameter"
+"""What a parameter without a name is called."""
+
 
 @dataclass(frozen=True, slots=True)
 class Aside:
@@ -57,6 +60,18 @@ def _container(holder: str, value: Any, registered: set[int], modules: Modules) 
 
 def _parameters(item: nn.Module | nn.Parameter) -> list[nn.Parameter]:
     return [item] if isinstance(item, nn.Parameter) else list(item.parameters())
+
+
+def made_inside(root: nn.Module, parameters: list[nn.Parameter]) -> Iterator[Aside]:
+    """Parameters that a forward pass makes anew and that never become the model's, one a place."""
+    registered = {id(parameter) for parameter in root.parameters()}
+    places = {made_at(parameter)[:1] for parameter in root.parameters()}
+    for parameter in parameters:
+        frames = made_at(parameter)
+        if id(parameter) not in registered and parameter.requires_grad and frames[:1] not in places:
+            places.add(frames[:1])
+            found = autograd.marked(parameter)
+            yield Aside("tensor", MADE_INSIDE, "", (parameter,), frames, found[0] if found else None)
 
 
 def described(found: Aside, tape: Tape, optimized: set[int]) -> Hidden:

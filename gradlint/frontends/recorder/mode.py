@@ -57,6 +57,7 @@ class Recorder(TorchFunctionMode):
         self.aliased: set[int | None] = set()
         self.pointers: list[int] = []
         self.depth = 0
+        self.made_inside: list[torch.nn.Parameter] = []
         self.customs: dict[type, CustomCalls] = {}
         self.faults: list[tuple[BaseException, tuple[Any, ...], str]] = []
 

@@ -135,6 +135,8 @@ def _parameters(recorder: Recorder) -> Iterator[None]:
         made.__dict__[escapes.MADE] = take(caller())
         if isinstance(data, torch.Tensor):
             made.__dict__[INITIALISED] = data.__dict__.get(INITIALISED, ())
+        if recorder.owner() is not None and not any(code.co_name == "__init__" for code, _ in escapes.made_at(made)):
+            recorder.made_inside.append(made)
         if isinstance(data, torch.Tensor) and recorder.listening() and recorder.is_result(data, made):
             recorder.foreign("Parameter", caller(), made, frozenset(), [data])
         return made
@@ -191,7 +193,9 @@ def _mathematics(recorder: Recorder) -> Iterator[None]:
             if not any(isinstance(arg, torch.Tensor) for arg in args):
                 return tracked(original(*args, **options), origins(args))
             numbers = [
-                recorder.number(arg, float, caller(), escapes.MATHEMATICS) if isinstance(arg, torch.Tensor) else arg
+                recorder.number(arg, float, caller(), f"{escapes.MATHEMATICS}.{original.__name__}")
+                if isinstance(arg, torch.Tensor)
+                else arg
                 for arg in args
             ]
             return tracked(original(*numbers, **options), origins(numbers))

@@ -158,7 +158,7 @@ def model_of(
     line: int | None = None,
 ) -> Model:
     """A live module, after its run, as the graph's model."""
-    asides = session.asides.get(id(root), [])
+    asides = [*session.asides.get(id(root), []), *hidden.made_inside(root, session.recorder.made_inside)]
     return Model(
         name=name,
         path=describing.path_of(root, default_path),

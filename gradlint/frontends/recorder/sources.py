@@ -31,7 +31,8 @@ from gradlint.frontends.recorder.modules import holds_weights
 from gradlint.frontends.recorder.replaying.replay import ReplayResult, replay
 from gradlint.frontends.recorder.session import Session
 from gradlint.frontends.recorder.storageless import Storageless
-from gradlint.graph import Model
+from gradlint.frontends.recorder.unready import MISSPELT, unready
+from gradlint.graph import Hidden, Model
 from gradlint.inputs import parse_inputs
 
 DEFAULT_SECONDS = 60.0
@@ -147,6 +148,9 @@ def _fed(
     session: Session, target: Target, tree: ast.Module, module: ModuleType, job: dict[str, Any], failures: list[Failure]
 ) -> Iterator[Model]:
     """One model, built and fed, judged at its outputs."""
+    if fault := _unready(target):
+        yield Model(target.name, job["path"], target.line, "none", hidden=(fault,), complete=False)
+        return
     try:
         if not _learns(target, tree, module):
             return
@@ -163,6 +167,23 @@ def _fed(
     except GradlintError as problem:
         message = f"{target.name}: {problem}"
         failures.append(Failure(path=job["path"], code="GL003", message=message, line=target.line))
+
+
+def _unready(target: Target) -> Hidden | None:
+    """The fault of a class whose constructor registers nothing, proved by a try to build it."""
+    found = unready(target.object) if isinstance(target.object, type) else None
+    if found is None or found.holder == MISSPELT:
+        return found
+    try:
+        target.object()
+    except AttributeError as problem:
+        return found if BEFORE in str(problem) else None
+    except Exception:
+        return None
+    return None
+
+
+BEFORE = "before Module.__init__() call"
 
 
 def _learns(target: Target, tree: ast.Module, module: ModuleType) -> bool:
