@@ -6,7 +6,6 @@ import ast
 import contextlib
 import gc
 import pathlib
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from gradlint.errors import GradlintError, TargetError
 from gradlint.finding import Failure
 from gradlint.frontends.recorder import patches
 from gradlint.frontends.recorder import session as sessions
+from gradlint.frontends.recorder.alarms import alarm
 from gradlint.frontends.recorder.feeding import hub
 from gradlint.frontends.recorder.feeding.construct import assemble, constructions, rebuild
 from gradlint.frontends.recorder.feeding.examples import shown
@@ -65,18 +65,13 @@ def capture_file(session: Session, job: dict[str, Any], failures: list[Failure])
 def timed(name: str, seconds: float) -> Iterator[None]:
     """Raises `TargetError` in the block when it takes longer."""
 
-    def ring(*_: Any) -> None:
+    def ring() -> None:
         raise TargetError(f"{name}: it was not built and fed in time: add `gradlint_inputs()`, or --timeout SECONDS")
 
     if seconds <= 0:
         ring()
-    previous = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
+    with alarm(seconds, ring):
         yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 def _has_run(session: Session, target: Target) -> bool:

@@ -14,14 +14,13 @@ import contextlib
 import inspect
 import itertools
 import operator
-import signal
-import threading
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 
+from gradlint.frontends.recorder.alarms import alarm
 from gradlint.frontends.recorder.feeding.arguments import parser_defaults
 from gradlint.frontends.recorder.feeding.scopes import Function, Scope, words
 
@@ -322,20 +321,12 @@ def effects(function: Function | None) -> set[str]:
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Raises Unknown inside the block after `seconds` of wall time; does nothing off the main thread."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
 
-    def stop(_signal: int, _frame: types.FrameType | None) -> None:
+    def stop() -> None:
         raise Unknown("takes too long")
 
-    before = signal.signal(signal.SIGALRM, stop)
-    remaining, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
+    with alarm(seconds, stop):
         yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, remaining)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _single_process(value: Any) -> Any:

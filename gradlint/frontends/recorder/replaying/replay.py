@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import signal
 import sys
-import threading
 import types
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch.optim import Optimizer
 
+from gradlint.frontends.recorder.alarms import alarm
 from gradlint.frontends.recorder.replaying.arranging import arranged, once
 from gradlint.frontends.recorder.replaying.entries import enter
 from gradlint.frontends.recorder.replaying.instrument import RUNTIME
@@ -168,17 +167,9 @@ def _namespace(module: types.ModuleType, runtime: Runtime) -> Iterator[None]:
 @contextlib.contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
     """Raises `Stop` in the block after `seconds`, and again until it is left; does nothing outside the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
-    def ring(*_: Any) -> None:
+    def ring() -> None:
         raise Stop("the time was up")
 
-    previous = signal.signal(signal.SIGALRM, ring)
-    timer = signal.setitimer(signal.ITIMER_REAL, seconds, ALARM_REPEAT)
-    try:
+    with alarm(seconds, ring, ALARM_REPEAT):
         yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, *timer)
-        signal.signal(signal.SIGALRM, previous)
