@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from gradlint.frontends.recorder.frames import decoded, is_library
-from gradlint.frontends.recorder.mode import CustomCalls, tensors_in
+from gradlint.frontends.recorder.mode import CustomCalls
 from gradlint.frontends.recorder.tape import Tape
+from gradlint.frontends.recorder.tensors import tensors_in
 from gradlint.graph import Frame, FunctionCheck, Passage, Reason
 
 STEP = 1e-5

@@ -12,6 +12,7 @@ from gradlint.frontends.recorder import autograd, storageless
 from gradlint.frontends.recorder.frames import RawFrames, is_skipped, take
 from gradlint.frontends.recorder.taint import origins, tracked
 from gradlint.frontends.recorder.tape import RawNode
+from gradlint.frontends.recorder.tensors import tensors_in
 from gradlint.graph import NodeKind, Passage, Reason, ValueKind
 
 if TYPE_CHECKING:
@@ -75,8 +76,6 @@ def arrive(
     recorder: Recorder, name: str, function: Any, args: tuple[Any, ...], options: dict[str, Any], frame: FrameType
 ) -> Any:
     """`torch.tensor`, `torch.as_tensor` and their like: a tensor is built from numbers, arrays or other tensors."""
-    from gradlint.frontends.recorder.mode import tensors_in
-
     made = function(*args, **options)
     data = (*(args[1:] if name == "new_tensor" else args), *options.values())
     if not any(made is value for value in args):

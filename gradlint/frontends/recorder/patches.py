@@ -17,8 +17,9 @@ from torch.autograd.grad_mode import inference_mode
 
 from gradlint.frontends.recorder import autograd, escapes
 from gradlint.frontends.recorder.frames import take
-from gradlint.frontends.recorder.mode import Recorder, tensors_in
+from gradlint.frontends.recorder.mode import Recorder
 from gradlint.frontends.recorder.taint import origins, tracked
+from gradlint.frontends.recorder.tensors import tensors_in
 
 INITIALISED = "gradlint_initialised"
 """Mark in a tensor's `__dict__`: the initialisers that were called on it, as (name, literal arguments, raw frames)."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from gradlint.frontends.recorder.taint import origins, tracked
+from gradlint.frontends.recorder.tensors import tensors_in
 
 HOOK = "__gradlint_call__"
 CONVERSIONS = frozenset({"float", "int"})
@@ -67,8 +68,6 @@ def _number(recorder: Any, kind: Any, args: tuple[Any, ...], frame: Any) -> Any:
 
 
 def _constructed(recorder: Any, function: Any, made: torch.Tensor, values: Any, options: Any, frame: Any) -> None:
-    from gradlint.frontends.recorder.mode import tensors_in
-
     tensors = tensors_in(values)
     if any(made is tensor for tensor in tensors):
         return

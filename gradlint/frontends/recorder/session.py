@@ -31,11 +31,12 @@ from gradlint.frontends.recorder import (
 )
 from gradlint.frontends.recorder.frames import is_library
 from gradlint.frontends.recorder.loading import load_with
-from gradlint.frontends.recorder.mode import Recorder, tensors_in
+from gradlint.frontends.recorder.mode import Recorder
 from gradlint.frontends.recorder.modules import Modules, watched
 from gradlint.frontends.recorder.monitor import GradientMonitor
 from gradlint.frontends.recorder.standins import StandIns
 from gradlint.frontends.recorder.tape import Tape
+from gradlint.frontends.recorder.tensors import tensors_in
 from gradlint.graph import Model, NodeKind
 from gradlint.recording import Recording
 from gradlint.training import EventKind, TrainingStep
