@@ -196,9 +196,9 @@ class FunctionCheck:
 class Model:
     """One model of a graph: its name, where its class or factory stands, how it was captured, its parameters.
 
-    `outputs` are the nodes that its forward returned; `trained` says that a loss and an optimizer were seen at work
-    on it
-    (or that the caller means to train it).
+    `outputs` are the nodes that its forward returned, `targets` those at which reach is judged, `calls` the places of
+    the user's own that call each part. `trained` says that a loss and an optimizer were seen at work on it (or that the
+    caller means to train it).
     """
 
     name: str
@@ -212,6 +212,7 @@ class Model:
     functions: tuple[FunctionCheck, ...] = ()
     outputs: tuple[int, ...] = ()
     targets: tuple[int, ...] = ()
+    calls: dict[str, Frame] = field(default_factory=dict)
     trained: bool = False
     complete: bool = True
 

@@ -71,6 +71,7 @@ def _mapped_model(model: Model, frame: Callable[[Frame | None], Frame | None], s
             )
             for p in model.parameters
         ),
+        calls={name: place for name, call in model.calls.items() if (place := frame(call)) is not None},
         hidden=tuple(replace(h, frame=frame(h.frame)) for h in model.hidden),
         functions=tuple(replace(f, frame=frame(f.frame), call_frame=frame(f.call_frame)) for f in model.functions),
     )

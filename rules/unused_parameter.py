@@ -249,11 +249,20 @@ def _untouched(graph: ModelGraph) -> Iterator[Unused]:
 
 
 def _dropped(graph: ModelGraph) -> Iterator[Unused]:
-    """The modules that are called and whose result goes nowhere; at the last call that it reaches."""
-    for part, members in groupby(_trained(reach(graph).dropped), key=lambda p: p.name.rpartition(".")[0] or p.name):
+    """The modules that are called and whose result goes nowhere; at the call of the largest such part."""
+    dropped = {p.name for p in reach(graph).dropped}
+    others = [p.name for p in graph.model.trainable if p.name not in dropped]
+    for part, members in groupby(_trained(reach(graph).dropped), key=lambda p: _largest(p.name, others)):
         lost = tuple(members)
         last = graph.node(max(graph.reached([p.node for p in lost if p.node is not None])))
-        yield user_frame(last) or lost[0].made, part, lost
+        yield graph.model.calls.get(part) or user_frame(last) or lost[0].made, part, lost
+
+
+def _largest(name: str, others: list[str]) -> str:
+    """The largest part around a parameter that holds no parameter of `others`."""
+    parts = name.split(".")
+    around = (".".join(parts[:depth]) for depth in range(1, len(parts)))
+    return next((part for part in around if not any(other.startswith(part + ".") for other in others)), name)
 
 
 def _trained(parameters: Iterable[Parameter]) -> Iterator[Parameter]:

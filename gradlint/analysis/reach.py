@@ -16,9 +16,15 @@ from gradlint.frame import Frame
 from gradlint.graph import Edge, GradientState, ModelGraph, Node, Parameter, Reason
 from gradlint.training import EventKind
 
+PRICES = {Reason.NON_DIFFERENTIABLE: 12, Reason.DETACH: 11, Reason.GRAD_DISABLED: 11}
 CUT_PRICE = 10
-MASK_PRICE = 11
-"""A selection or a mask is a likelier side branch than a detach, so a way through it costs a little more."""
+"""Correct code is full of masks and selections, and has detached branches and rollouts without gradients too; it has no
+round trips through numbers. So of two ways to a loss the one with the rarer kind of cut is to blame.
+"""
+DATA_PRICE = 1
+"""What a cut costs more that lies before the step, in data of an earlier rollout."""
+AGES = 1000
+"""Cuts on one way by which their age counts less than their price; of equal ways the one cut last is to blame."""
 
 PRECEDENCE = (
     Reason.MASKED,
@@ -145,8 +151,8 @@ def price(graph: ModelGraph, edge: Edge, shared: frozenset[int] = frozenset()) -
     """
     if edge.open or _is_whole(graph.node(edge.source)):
         return 0
-    dear = edge.reason is Reason.NON_DIFFERENTIABLE or edge.target in shared
-    return MASK_PRICE if dear else CUT_PRICE
+    own = PRICES.get(edge.reason, CUT_PRICE) if edge.reason else CUT_PRICE
+    return own + DATA_PRICE * (edge.target in shared)
 
 
 def between_steps(graph: ModelGraph) -> frozenset[int]:
@@ -176,7 +182,8 @@ def _cheapest(graph: ModelGraph) -> dict[int, Edge]:
         if cost > best[-negative]:
             continue
         for edge in graph.incoming(-negative):
-            total = cost + price(graph, edge, shared)
+            paid = price(graph, edge, shared)
+            total = cost + (paid * AGES * len(graph) + len(graph) - edge.target if paid else 0)
             if total < best.get(edge.source, total + 1):
                 best[edge.source] = total
                 first[edge.source] = edge
@@ -190,8 +197,9 @@ def _cuts(graph: ModelGraph, steps: dict[int, Edge], parameter: Parameter) -> tu
 
 
 def _masked(graph: ModelGraph) -> Iterator[Edge]:
-    """The gradients that were switched on again behind a cut, on the way to a target."""
-    return (edge for edge in graph.edges if edge.reason is Reason.MASKED and edge.target in graph.useful)
+    """The gradients that were switched on again behind a cut, on the way to a target, the last one first."""
+    found = (edge for edge in graph.edges if edge.reason is Reason.MASKED and edge.target in graph.useful)
+    return iter(sorted(found, key=lambda edge: edge.target, reverse=True))
 
 
 def way(steps: dict[int, Edge], node: int | None) -> Iterator[Edge]:

@@ -98,12 +98,20 @@ def _called(root: nn.Module, modules: Modules) -> set[str]:
 
 
 def _made(root: nn.Module, part: str, value: nn.Parameter, modules: Modules) -> Frame | None:
-    """Where the part around an unused parameter was built, else the parameter itself."""
+    """Where the constructor keeps the part around an unused parameter, else where that was built."""
+    if not part.rpartition(".")[2].isdigit() and (held := reading.assigned_at(*reading.holder(root, part))):
+        return held
     try:
         module = root.get_submodule(part)
     except AttributeError:
         return user_frame(made_at(value))
     return user_frame(modules.frames_of(module)) or user_frame(made_at(value))
+
+
+def calls(root: nn.Module, modules: Modules) -> dict[str, Frame]:
+    """The place in the user's own code that called each part last."""
+    found = ((name, user_frame(modules.called.get(id(part), ()))) for name, part in root.named_modules() if name)
+    return {name: frame for name, frame in found if frame is not None}
 
 
 def user_frame(frames: RawFrames) -> Frame | None:

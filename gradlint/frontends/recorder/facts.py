@@ -117,6 +117,9 @@ def _stopped(
     if not _carries(made):
         cast = known is not None and known.kind is ops.Kind.CAST
         return Passage.BLOCKED, Reason.INTEGER_CAST if cast else Reason.NON_DIFFERENTIABLE
+    if wanted and known is not None and differentiable and torch.is_grad_enabled():
+        # The op would pass a gradient on; the input itself has lost its history (a view made under no_grad).
+        return Passage.UNKNOWN, None
     if wanted or not differentiable:
         return Passage.BLOCKED, Reason.NON_DIFFERENTIABLE
     return (Passage.UNKNOWN, None) if known is None else _flowing(known, place)

@@ -37,7 +37,7 @@ class Modules:
     stack: list[nn.Module] = field(default_factory=list)
     built: dict[int, Built] = field(default_factory=dict)
     started: dict[int, nn.Module] = field(default_factory=dict)
-    called: set[int] = field(default_factory=set)
+    called: dict[int, RawFrames] = field(default_factory=dict)
     first_call: Callable[[nn.Module, Any], None] = lambda module, inputs: None
     returned: Callable[[nn.Module, Any], None] = lambda module, output: None
 
@@ -129,7 +129,7 @@ def _enter(modules: Modules, module: nn.Module, inputs: Any) -> None:
     if not modules.stack and id(module) not in modules.started:
         modules.started[id(module)] = module
         modules.first_call(module, inputs)
-    modules.called.add(id(module))
+    modules.called[id(module)] = take(sys._getframe(1))
     modules.stack.append(module)
 
 

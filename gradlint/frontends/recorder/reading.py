@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from gradlint.frame import Frame
 from gradlint.frontends.recorder.frames import is_library
 
 UPDATERS = frozenset(
@@ -160,6 +161,40 @@ def _reads(owner: nn.Module, attribute: str) -> frozenset[Read]:
 def _holders(root: nn.Module, name: str) -> list[tuple[nn.Module, str]]:
     parts = name.split(".")
     return [holder(root, ".".join(parts[:depth])) for depth in range(1, len(parts) + 1)]
+
+
+def assigned_at(owner: nn.Module, attribute: str) -> Frame | None:
+    """The value that the user's own class of `owner` assigns to an attribute; None for a class of a library."""
+    for cls in type(owner).__mro__:
+        path = _path(cls)
+        if path is not None and not is_library(path) and (found := _assignments(path).get((cls.__name__, attribute))):
+            return found
+    return None
+
+
+@functools.cache
+def _assignments(path: str) -> dict[tuple[str, str], Frame]:
+    """The values assigned to attributes of `self`, by class and name; the first assignment counts."""
+    try:
+        tree = ast.parse(pathlib.Path(path).read_text(encoding="utf-8", errors="replace"))
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    found: dict[tuple[str, str], Frame] = {}
+    for cls in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        for node in ast.walk(cls):
+            for target in node.targets if isinstance(node, ast.Assign) else ():
+                if (
+                    isinstance(target, ast.Attribute)
+                    and isinstance(target.value, ast.Name)
+                    and isinstance(node, ast.Assign)
+                ):
+                    found.setdefault((cls.name, target.attr), _frame_of(node.value, path))
+    return found
+
+
+def _frame_of(node: ast.expr, path: str) -> Frame:
+    end_line, end = node.end_lineno or node.lineno, node.end_col_offset or node.col_offset
+    return Frame(path, node.lineno, node.col_offset + 1, end_line, end + 1)
 
 
 def holder(root: nn.Module, name: str) -> tuple[nn.Module, str]:

@@ -171,6 +171,7 @@ def model_of(
         hidden=tuple(hidden.described(found, session.tape, session.monitor.optimized) for found in asides),
         functions=tuple(custom.checks(session.recorder.customs, session.tape)),
         outputs=tuple(session.outputs.get(id(root), ())),
+        calls=describing.calls(root, session.modules),
         targets=tuple(targets),
         trained=trained,
     )
