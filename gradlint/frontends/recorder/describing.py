@@ -99,7 +99,7 @@ def _called(root: nn.Module, modules: Modules) -> set[str]:
 
 def _made(root: nn.Module, part: str, value: nn.Parameter, modules: Modules) -> Frame | None:
     """Where the constructor keeps the part around an unused parameter, else where that was built."""
-    if not part.rpartition(".")[2].isdigit() and (held := reading.assigned_at(*reading.holder(root, part))):
+    if not reading.is_item(root, part) and (held := reading.assigned_at(*reading.holder(root, part))):
         return held
     try:
         module = root.get_submodule(part)

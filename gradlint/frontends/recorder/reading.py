@@ -24,6 +24,8 @@ CONSTRUCTORS = frozenset({"__init__", "reset_parameters", "_reset_parameters", "
 Function = tuple[str, int]
 """A function by its file and first line, its decorators included."""
 
+CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential, nn.ParameterList, nn.ParameterDict)
+
 ANY = ""
 """Stands for the class of a read that does not go through `self`."""
 
@@ -134,7 +136,7 @@ def is_read(root: nn.Module, part: str) -> bool:
     A container that is only indexed by constants does not count as read.
     """
     owner, attribute = holder(root, part)
-    item = part.rpartition(".")[2].isdigit()
+    item = is_item(root, part)
     return any(not (item and read.indexed) for read in _reads(owner, attribute))
 
 
@@ -200,9 +202,14 @@ def _frame_of(node: ast.expr, path: str) -> Frame:
 def holder(root: nn.Module, name: str) -> tuple[nn.Module, str]:
     """The module whose named attribute leads to `name`, and that attribute; positions in containers are passed over."""
     parts = name.split(".")
-    while len(parts) > 1 and parts[-1].isdigit():
+    while len(parts) > 1 and isinstance(_named_owner(root, parts[:-1]), CONTAINERS):
         parts.pop()
     return _named_owner(root, parts[:-1]), parts[-1]
+
+
+def is_item(root: nn.Module, part: str) -> bool:
+    """Whether a part is kept under a position or a key of a container rather than by an attribute."""
+    return isinstance(_named_owner(root, part.split(".")[:-1]), CONTAINERS)
 
 
 def _named_owner(root: nn.Module, parts: list[str]) -> nn.Module:
