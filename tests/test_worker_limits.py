@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -149,6 +150,7 @@ def test_descendants_finds_grandchildren() -> None:
         for _ in range(1000):
             if len(kernel.descendants(pid)) == 1:
                 break
+            time.sleep(0.01)
         assert len(kernel.descendants(pid)) == 1
         assert set(kernel.descendants(os.getpid())) >= {pid, *kernel.descendants(pid)}
     finally:
