@@ -60,7 +60,6 @@ app = typer.Typer(
 
 Targets = Annotated[list[str] | None, typer.Argument(metavar="TARGET...", help="Files, folders, model.py:Net, - …")]
 Words = Annotated[list[str] | None, typer.Option(metavar="RULE", help="A code, name or prefix; repeat or use commas.")]
-Flag = Annotated[bool | None, typer.Option()]
 Config = Annotated[list[str] | None, typer.Option(metavar="FILE|KEY=VALUE", help="A settings file or one setting.")]
 Inputs = Annotated[list[str] | None, typer.Option("--input", metavar="1x3x224x224", help="An input of the model.")]
 Seconds = Annotated[str | None, typer.Option(metavar="SECONDS", help="Time for one model's worker.")]

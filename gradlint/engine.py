@@ -359,9 +359,8 @@ def check(model: nn.Module, inputs: Any = None, *, training: bool = True, **opti
     """Lints a live model.
 
     `inputs` is a tensor, a tuple of positional or a dict of named arguments of its forward; None infers them.
-    `training`
-    says that the model is meant to be trained. Raises `TargetError` when its forward pass fails; `options` are
-    settings.
+    `training` says that the model is meant to be trained, `options` are settings.
+    Raises `TargetError` when its forward fails.
     """
     from gradlint.frontends.recorder.live import record
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -309,8 +309,3 @@ class ModelGraph:
     def useful(self) -> frozenset[int]:
         """The nodes that some target is computed from, gradient or not."""
         return frozenset(self.reaching(self.model.targets))
-
-
-def with_parameters(model: Model, parameters: Iterable[Parameter]) -> Model:
-    """A copy of `model` with other parameters."""
-    return replace(model, parameters=tuple(parameters))

@@ -186,6 +186,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gradlint.analysis.gradient_path import would_learn
 from gradlint.finding import Finding, Severity
 from gradlint.graph import Hidden, ModelGraph
 from gradlint.rule import GraphRule
@@ -208,7 +209,7 @@ class HiddenSubmodule(GraphRule):
         for hidden in graph.model.hidden:
             if hidden.kind == "unready":
                 yield self._said(graph, hidden, *UNREADY[hidden.holder])
-            elif hidden.kind in ("module", "parameter") and not hidden.optimized and _learns(graph, hidden):
+            elif hidden.kind in ("module", "parameter") and not hidden.optimized and would_learn(graph, hidden):
                 what = f"`{hidden.holder}` is a plain {hidden.container}"
                 tensors = f"{len(hidden.names)} tensor{'' if len(hidden.names) == 1 else 's'}"
                 effect = f"`parameters()` misses {tensors} in it and no optimizer trains them"
@@ -232,9 +233,3 @@ UNREADY = {
         "call super().__init__() first",
     ),
 }
-
-
-def _learns(graph: ModelGraph, hidden: Hidden) -> bool:
-    """Whether a gradient would arrive, so that only the registration is missing."""
-    flowing = graph.reaching(graph.model.targets, lambda edge: edge.open)
-    return any(node in flowing for node in hidden.nodes)

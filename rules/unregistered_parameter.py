@@ -209,9 +209,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gradlint.analysis.gradient_path import would_learn
 from gradlint.finding import Finding, Severity
 from gradlint.frame import Frame
-from gradlint.graph import Hidden, ModelGraph
+from gradlint.graph import ModelGraph
 from gradlint.rule import GraphRule
 
 
@@ -223,7 +224,7 @@ class UnregisteredParameter(GraphRule):
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         for hidden in graph.model.hidden:
-            if hidden.kind == "tensor" and not hidden.optimized and _is_used(graph, hidden):
+            if hidden.kind == "tensor" and not hidden.optimized and would_learn(graph, hidden):
                 why, cure = (NON_LEAF, COMPUTE_INSIDE) if hidden.non_leaf else (LEAF, WRAP)
                 yield self._said(graph, hidden.frame, hidden.holder, why, cure)
         for parameter in graph.model.trainable:
@@ -242,8 +243,3 @@ NON_LEAF = "is computed from a parameter and is no parameter itself"
 LEAF = "wants a gradient and is no parameter of the model"
 COMPUTE_INSIDE = "compute inside of nn.Parameter(...), and move the whole model with model.to(device)"
 WRAP = "wrap it in nn.Parameter"
-
-
-def _is_used(graph: ModelGraph, hidden: Hidden) -> bool:
-    flowing = graph.reaching(graph.model.targets, lambda edge: edge.open)
-    return any(node in flowing for node in hidden.nodes)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from gradlint.analysis.reach import Cause, Cut, reach
 from gradlint.finding import Finding, Related, Severity
-from gradlint.graph import Model, ModelGraph, Parameter, Reason
+from gradlint.graph import Hidden, Model, ModelGraph, Parameter, Reason
 from gradlint.rule import GraphRule, related_at
 
 ON_PURPOSE = frozenset({Reason.DETACH, Reason.GRAD_DISABLED})
@@ -63,6 +63,12 @@ def affected(model: Model, parameters: tuple[Parameter, ...]) -> dict[str, objec
     total = sum(p.elements for p in model.trainable)
     share = sum(p.elements for p in parameters) / total if total else 0.0
     return {"model": model.name, "parameters": tuple(p.name for p in parameters), "parameter_share": round(share, 4)}
+
+
+def would_learn(graph: ModelGraph, hidden: Hidden) -> bool:
+    """Whether a gradient arrives at something hidden, so that only its registration is missing."""
+    flowing = graph.reaching(graph.model.targets, lambda edge: edge.open)
+    return any(node in flowing for node in hidden.nodes)
 
 
 def counted(things: tuple[object, ...], word: str) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.autograd.grad_mode import inference_mode
 
-from gradlint.frontends.recorder import autograd, escapes
+from gradlint.frontends.recorder import escapes
 from gradlint.frontends.recorder.frames import take
 from gradlint.frontends.recorder.mode import Recorder
 from gradlint.frontends.recorder.taint import origins, tracked
@@ -269,8 +269,3 @@ def initialisers_of(tensor: torch.Tensor) -> tuple[Any, ...]:
     """The initialiser calls that a tensor saw, oldest first."""
     found: tuple[Any, ...] = tensor.__dict__.get(INITIALISED, ())
     return found
-
-
-def forget(tensor: torch.Tensor) -> None:
-    """Takes the recorder's mark off a tensor."""
-    tensor.__dict__.pop(autograd.KEY, None)

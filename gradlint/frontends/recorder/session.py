@@ -39,7 +39,7 @@ from gradlint.frontends.recorder.tape import Tape
 from gradlint.frontends.recorder.tensors import tensors_in
 from gradlint.graph import Model, NodeKind
 from gradlint.recording import Recording
-from gradlint.training import EventKind, TrainingStep
+from gradlint.training import TrainingStep
 
 lightweight.spare_compiler()
 
@@ -192,11 +192,6 @@ def probe(session: Session, outputs: Sequence[torch.Tensor]) -> list[int]:
     session.monitor.after_backward((), None, error)
     gc.collect(0)
     return nodes
-
-
-def reaches_loss(session: Session) -> bool:
-    """Whether a loss was seen."""
-    return any(event.kind is EventKind.LOSS for event in session.monitor.events)
 
 
 def mark_inputs(session: Session, args: Sequence[Any], options: dict[str, Any]) -> None:

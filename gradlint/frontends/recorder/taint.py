@@ -33,11 +33,6 @@ _METHODS = (
 ).split()
 
 
-def origin_of(value: Any) -> Origin:
-    """The nodes that a tracked value came from; empty for every other value."""
-    return getattr(value, ORIGIN, NOWHERE) if isinstance(value, _TRACKED) else NOWHERE
-
-
 def origins(values: Iterable[Any], depth: int = NESTING) -> Origin:
     """The nodes behind all tracked values in nested lists, tuples and dicts."""
     found: set[int] = set()

@@ -1,4 +1,4 @@
-"""Models that no file of the user builds: `hf:bert`, `hf:./config.json`, `timm:resnet18`, `package.module:Net`.
+"""Models that no file of the user builds: `hf:bert`, `hf:./config.json`, `timm:resnet18`.
 
 All have random weights and are built offline; on the meta device when asked, which allocates no memory for parameters.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import inspect
 import os
 import pathlib
 from collections.abc import Iterator
@@ -142,60 +141,6 @@ def build_timm(name: str, *, meta: bool = False) -> nn.Module:
         raise TargetError(
             f"`timm:{name}` cannot be built: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         ) from error
-
-
-def build_target(text: str, *, meta: bool = False) -> nn.Module:
-    """The model `package.module:Net`, `package.module:build()` or `package.module:model`, built without arguments.
-
-    Raises:
-        UsageError: when the module or the name does not exist.
-        TargetError: when it cannot be built without arguments.
-    """
-    module, symbol = import_target(text)
-    value = getattr(module, symbol)
-    if isinstance(value, nn.Module):
-        return value
-    try:
-        with _device(meta), quiet():
-            made = value()
-    except Exception as error:
-        raise TargetError(f"`{text}` cannot be built without arguments: {type(error).__name__}: {error}") from error
-    if not isinstance(made, nn.Module):
-        raise TargetError(
-            f"`{text}` is {type(made).__name__}, no torch.nn.Module: name a model class or a function that makes one"
-        )
-    return made
-
-
-def import_target(text: str) -> tuple[ModuleType, str]:
-    """The module of `package.module:Net` and the name in it, without the brackets of a call.
-
-    Raises:
-        UsageError: when the module cannot be found or has no such name.
-    """
-    path, _, symbol = text.partition(":")
-    symbol = symbol.removesuffix("()")
-    try:
-        module = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"there is no module `{error.name}` to import for `{text}`: check the name and where gradlint is run"
-        ) from error
-    except Exception as error:
-        raise TargetError(
-            f"`{path}` fails at import: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        ) from error
-    if not hasattr(module, symbol):
-        names = [name for name, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
-        raise UsageError(f"`{path}` has no `{symbol}`{did_you_mean(symbol, names)}")
-    return module, symbol
-
-
-def parameter_bytes_estimate(model: nn.Module) -> int:
-    """The bytes of the parameters and buffers of a model, which may be on the meta device."""
-    tensors = {id(one): one for one in (*model.parameters(), *model.buffers())}
-    sized = [one for one in tensors.values() if not nn.parameter.is_lazy(one)]
-    return sum(one.numel() * one.element_size() for one in sized)
 
 
 def _required(package: str, prefix: str) -> ModuleType:

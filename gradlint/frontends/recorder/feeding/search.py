@@ -293,18 +293,6 @@ def _free(plan: GroupRecipe, fixed: Mapping[str, Recipe]) -> list[tuple[Path, Te
     return [(path, leaf) for path, leaf in leaves(plan) if isinstance(leaf, TensorRecipe) and path[0] not in fixed]
 
 
-def _twins(plan: GroupRecipe, path: Path, new: Recipe, fixed: Mapping[str, Recipe]) -> Iterator[GroupRecipe]:
-    """One change, and the same change of every input that is like it: two images, two sentences."""
-    yield _with(plan, path, new)
-    old = next(leaf for place, leaf in leaves(plan) if place == path)
-    twins = [place for place, leaf in _free(plan, fixed) if leaf == old and place != path]
-    if twins and isinstance(new, TensorRecipe):
-        changed = _with(plan, path, new)
-        for place in twins:
-            changed = _with(changed, place, new)
-        yield changed
-
-
 def _together(plan: GroupRecipe, fixed: Mapping[str, Recipe]) -> Iterator[GroupRecipe]:
     """All inputs of one shape changed at once; of indices all but the last, the longer of positives and negatives."""
     tensors = _free(plan, fixed)

@@ -15,6 +15,7 @@ from torch.optim import LBFGS, Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 import gradlint
+from gradlint.frontends.recorder import patches
 
 INTERNAL = tuple(os.path.join(os.path.abspath(package.__path__[0]), "") for package in (torch, gradlint))
 
@@ -53,12 +54,8 @@ def caller() -> FrameType:
 @contextlib.contextmanager
 def replaced(owner: Any, name: str, build: Callable[[Any], Any]) -> Iterator[None]:
     """`owner.name` is `build(original)` inside the block."""
-    original = getattr(owner, name)
-    setattr(owner, name, build(original))
-    try:
+    with patches.replaced(owner, name, build(getattr(owner, name))):
         yield
-    finally:
-        setattr(owner, name, original)
 
 
 @contextlib.contextmanager
