@@ -27,6 +27,7 @@ SAMPLE_SECONDS = 0.02
 VERSION_RUNS = 10
 FILE_RUNS = 5
 CONFIG_RUNS = 3
+WORKER_JOBS, WORKER_MIB = 40, 4096
 TIMEOUT_SECONDS = 300
 
 SMALL_FILE = """
@@ -63,6 +64,9 @@ LLAMA_70B = {
 }
 
 LLAMA_70B_ELEMENTS = 69_000_000_000
+
+
+PARTS = ("version", "worker", "file", "llama")
 
 
 class CommandError(Exception):
@@ -171,6 +175,30 @@ def small_file(base: Cost, folder: str) -> dict[str, object]:
     return {"seconds": round(cost.seconds, 3), "beyond torch": cost.beyond(base), "exit code": cost.code}
 
 
+def idle(job: dict[str, object]) -> dict[str, object]:
+    """An entry for the worker that does nothing, so that what is left is its set-up."""
+    return {"done": bool(job)}
+
+
+def worker() -> dict[str, object]:
+    """Milliseconds from a job's handing over to its result, in a server that has imported torch."""
+    from gradlint.worker import Limits, Worker
+
+    taken = []
+    with Worker() as server:
+        server.start()
+        for _ in range(WORKER_JOBS):
+            began = time.perf_counter()
+            outcome = server.run(
+                {"entry": "tests.benchmarks.startup:idle", "cwd": str(ROOT)}, Limits(TIMEOUT_SECONDS, WORKER_MIB)
+            )
+            taken.append(1000 * (time.perf_counter() - began))
+            if outcome.payload != {"done": True}:
+                raise CommandError(f"the worker ended with {outcome.status}: {outcome.message}")
+    taken = sorted(taken[1:])
+    return {"median ms": round(statistics.median(taken), 1), "worst ms": round(taken[-1], 1), "jobs": len(taken)}
+
+
 def llama(base: Cost, folder: str) -> dict[str, object]:
     Path(folder, "config.json").write_text(json.dumps(LLAMA_70B))
     cost = checked("hf:./config.json", CONFIG_RUNS, folder, least=LLAMA_70B_ELEMENTS)
@@ -190,10 +218,12 @@ def tried(part: Callable[[Cost, str], dict[str, object]], base: Cost, folder: st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="where the figures go")
-    parser.add_argument("--only", choices=("version", "file", "llama"), action="append")
+    parser.add_argument("--only", choices=PARTS, action="append")
     options = parser.parse_args()
-    wanted = options.only or ("version", "file", "llama")
+    wanted = options.only or PARTS
     figures: dict[str, object] = {"version": version()} if "version" in wanted else {}
+    if "worker" in wanted:
+        figures["worker set-up"] = worker()
     if {"file", "llama"} & set(wanted):
         base = measure([PYTHON, "-c", "import torch"], FILE_RUNS)
         figures["import torch"] = {"seconds": round(base.seconds, 3), "MiB": round(base.mib, 1)}
