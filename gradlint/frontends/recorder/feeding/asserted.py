@@ -30,6 +30,30 @@ def disagreements(error: BaseException) -> list[tuple[int, int]]:
     return list(dict.fromkeys(found))
 
 
+def choices(error: BaseException) -> list[Any]:
+    """The keys of the table in which a `KeyError`'s key was looked up: `widths[name]` in the innermost user frame."""
+    trace = error.__traceback__ if isinstance(error, KeyError) else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    tree = _tree(tuple(linecache.getlines(trace.tb_frame.f_code.co_filename))) if trace is not None else None
+    if trace is None or tree is None:
+        return []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and node.lineno <= trace.tb_lineno <= (node.end_lineno or 0):
+            table = _value(node.value, trace.tb_frame)
+            if isinstance(table, dict) and error.args and error.args[0] not in table:
+                return list(table)
+    return []
+
+
+@functools.lru_cache(maxsize=16)
+def _tree(lines: tuple[str, ...]) -> ast.Module | None:
+    try:
+        return ast.parse("".join(lines))
+    except (SyntaxError, ValueError):
+        return None
+
+
 def _in_frame(frame: types.FrameType, line: int) -> Iterator[tuple[int, int]]:
     file = frame.f_code.co_filename
     if file.startswith(_TORCH):
@@ -47,11 +71,8 @@ def _condition(lines: tuple[str, ...], line: int) -> ast.expr | None:
         word in text for text in lines[max(0, line - MAX_LINES) : line + MAX_LINES] for word in ("assert", "raise")
     ):
         return None
-    try:
-        tree = ast.parse("".join(lines))
-    except (SyntaxError, ValueError):
-        return None
-    for node in ast.walk(tree):
+    tree = _tree(lines)
+    for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.Assert) and node.lineno <= line <= (node.end_lineno or 0):
             return node.test
         if isinstance(node, ast.If) and any(_raises_on(one, line) for one in node.body):

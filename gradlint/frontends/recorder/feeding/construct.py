@@ -8,6 +8,7 @@ import heapq
 import inspect
 import itertools
 import re
+import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,18 +19,24 @@ from torch import nn
 from gradlint.errors import TargetError
 from gradlint.frontends.recorder.feeding.evaluate import Unknown, time_limit
 from gradlint.frontends.recorder.feeding.examples import Shown, file_models
-from gradlint.frontends.recorder.feeding.feed import Feed, feed
+from gradlint.frontends.recorder.feeding.feed import BUDGET_SECONDS, Feed, feed
 from gradlint.frontends.recorder.feeding.guessed_config import GuessedConfig
 from gradlint.frontends.recorder.feeding.guesses import Context, values
-from gradlint.frontends.recorder.feeding.names import WIDTH, integer
+from gradlint.frontends.recorder.feeding.mending import Trouble, mended
 from gradlint.frontends.recorder.feeding.roots import Target
 from gradlint.frontends.recorder.feeding.trial import quiet, seeded
 from gradlint.frontends.recorder.feeding.uses import parameter_uses
 from gradlint.inputs import InputSpec
 
 BUILD_SECONDS = 120.0
-MAX_ASSEMBLED = 5
+MAX_ASSEMBLED = 8
 """Ways of building that are fed before the first one's failure is told."""
+AGAIN_SECONDS = 4.0
+"""Time (s, of the searching thread) of the search for inputs of a second and later way of building."""
+HOLLOW_SECONDS = 1.0
+"""The same for a model with a parameter without elements: sizes of its constructor divided away to nothing."""
+ASSEMBLY_SECONDS = 20.0
+"""Time (s, of the searching thread) after which no further way of building is tried."""
 MAX_SHOWN = 4
 """Calls of the file that are tried."""
 MAX_GUESSES = 12
@@ -41,7 +48,6 @@ MAX_REASON = 200
 """Characters of an error's text that a message repeats."""
 MAX_NESTED = 2
 """Models built as arguments of models built as arguments."""
-_HEADS = re.compile(r"head|group|expert|cardinal|patch|window")
 _WIDTHS = re.compile(r"dim|size|width|channel|feature|hidden|planes|units|d_?model|embed|filters")
 
 
@@ -66,14 +72,20 @@ def construct(
 
 
 def constructions(
-    target: Target, shown: Shown, module: types.ModuleType, overrides: Mapping[str, Any] | None = None
+    target: Target,
+    shown: Shown,
+    module: types.ModuleType,
+    overrides: Mapping[str, Any] | None = None,
+    errors: list[Trouble] | None = None,
 ) -> Iterator[tuple[nn.Module, Construction]]:
     """Every way of building the model that works, likeliest first, for callers whose inputs do not fit the first one.
+
+    What the caller adds to `errors` between two of them is repaired like an error of the constructor.
 
     Raises:
         TargetError: when there is none.
     """
-    errors: list[str] = []
+    errors = [] if errors is None else errors
     found = False
     for plan in _plans(target, shown, module, overrides or {}, errors):
         model = _build(target, plan, module, errors)
@@ -97,15 +109,24 @@ def assemble(
         TargetError: of the first way that was tried, when none can be both built and fed.
     """
     reason: TargetError | None = None
-    plans = constructions(target, shown, module, overrides)
-    for model, plan in itertools.islice(plans, MAX_ASSEMBLED):
+    errors: list[Trouble] = []
+    end = time.thread_time() + ASSEMBLY_SECONDS
+    configured = (overrides or {}).get("inputs")
+    for model, plan in itertools.islice(constructions(target, shown, module, overrides, errors), MAX_ASSEMBLED):
         model.train()
+        budget = HOLLOW_SECONDS if _is_hollow(model) else AGAIN_SECONDS if reason else BUDGET_SECONDS
         try:
-            configured = (overrides or {}).get("inputs")
-            return model, plan, feed(model, shown, explicit, configured=configured)
+            return model, plan, feed(model, shown, explicit, configured=configured, budget=budget)
         except TargetError as error:
             reason = reason or error
+            errors += [Trouble.of(error.__cause__, fed=True)] if error.__cause__ else []
+        if time.thread_time() > end:
+            break
     raise reason or TargetError(_advice(target, ()))
+
+
+def _is_hollow(model: nn.Module) -> bool:
+    return any(one.numel() == 0 for one in model.parameters() if not nn.parameter.is_lazy(one))
 
 
 def rebuild(target: Target, plan: Construction, module: types.ModuleType) -> nn.Module:
@@ -114,7 +135,7 @@ def rebuild(target: Target, plan: Construction, module: types.ModuleType) -> nn.
     Raises:
         TargetError: when it fails this time.
     """
-    errors: list[str] = []
+    errors: list[Trouble] = []
     model = _build(target, plan, module, errors)
     if model is None:
         raise TargetError(_advice(target, errors))
@@ -122,7 +143,7 @@ def rebuild(target: Target, plan: Construction, module: types.ModuleType) -> nn.
 
 
 def _plans(
-    target: Target, shown: Shown, module: types.ModuleType, overrides: Mapping[str, Any], errors: list[str]
+    target: Target, shown: Shown, module: types.ModuleType, overrides: Mapping[str, Any], errors: list[Trouble]
 ) -> Iterator[Construction]:
     if target.kind == "instance":
         yield Construction((), {}, "instance")
@@ -155,7 +176,7 @@ def _shown(target: Target, shown: Shown) -> Iterator[tuple[tuple[Any, ...], dict
             yield args, kwargs
 
 
-def _build(target: Target, plan: Construction, module: types.ModuleType, errors: list[str]) -> nn.Module | None:
+def _build(target: Target, plan: Construction, module: types.ModuleType, errors: list[Trouble]) -> nn.Module | None:
     maker: Callable[..., Any] = vars(module)["gradlint_model"] if plan.source == "gradlint_model" else target.object
     if plan.source == "instance":
         return target.object  # type: ignore[no-any-return]
@@ -163,11 +184,11 @@ def _build(target: Target, plan: Construction, module: types.ModuleType, errors:
         with quiet(), time_limit(BUILD_SECONDS):
             made = maker(*plan.args, **plan.kwargs)
     except Exception as error:
-        errors.append(f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}")
+        errors.append(Trouble.of(error))
         return None
     model = _model_in(made, target)
     if model is None:
-        errors.append(f"it made {type(made).__name__}, which is no nn.Module")
+        errors.append(Trouble(f"it made {type(made).__name__}, which is no nn.Module"))
     return model
 
 
@@ -190,7 +211,11 @@ def _parameters(maker: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _guessed(
-    target: Target, parameters: Sequence[inspect.Parameter], module: types.ModuleType, shown: Shown, errors: list[str]
+    target: Target,
+    parameters: Sequence[inspect.Parameter],
+    module: types.ModuleType,
+    shown: Shown,
+    errors: list[Trouble],
 ) -> Iterator[Construction]:
     """All parameters from their names and uses, then with alternatives, then mended after what went wrong."""
     uses = parameter_uses(target.object, shown.tree)
@@ -256,56 +281,7 @@ def _alternatives(first: dict[str, Any], options: Mapping[str, Sequence[Any]]) -
         yield first | {name: 8 for name in widths if _WIDTHS.search(name)}
 
 
-def mended(plan: Mapping[str, Any], error: str) -> Iterator[dict[str, Any]]:
-    """Other arguments after a constructor failed: divisibility, types, missing items; fields of configurations too."""
-    for slots, apply in _slots(dict(plan)):
-        yield from (apply(change) for change in _changes(slots, error))
-    if "object has no attribute" in error or "KeyError" in error:
-        plain = [name for name, value in plan.items() if type(value) in (int, str, list, float)]
-        yield from ({**plan, name: GuessedConfig()} for name in plain)
-    if "object has no attribute" in error or "not callable" in error:
-        yield from (
-            {**plan, name: nn.Linear(WIDTH, WIDTH)} for name, value in plan.items() if not isinstance(value, nn.Module)
-        )
-
-
-def _slots(plan: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Callable[[dict[str, Any]], dict[str, Any]]]]:
-    """The plan's own values and those of each configuration in it, with how to put a change of them back."""
-    yield plan, lambda change: plan | change
-    for name, value in plan.items():
-        if isinstance(value, GuessedConfig):
-            yield value.fields, _putting(plan, name, value)
-
-
-def _putting(plan: dict[str, Any], name: str, config: GuessedConfig) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    return lambda change: plan | {name: config.fresh(**{**config.fields, **change})}
-
-
-def _changes(slots: dict[str, Any], error: str) -> Iterator[dict[str, Any]]:
-    numbers = [int(one) for one in re.findall(r"\d+", error)]
-    integers = sorted(
-        (name for name, value in slots.items() if type(value) is int), key=lambda name: not name.endswith("s")
-    )
-    if re.search(r"divisible|divide|AssertionError|multiple|must be", error):
-        heads = [name for name in integers if _HEADS.search(name)]
-        yield from ({name: size} for name in heads for size in (2, 1, 8))
-        yield dict.fromkeys([name for name in integers if name not in heads], 64)
-        yield dict.fromkeys([name for name in integers if name not in heads], 16)
-        yield from ({name: number} for name in integers for number in numbers[:2])
-    if re.search(r"not iterable|object is not subscriptable|has no len|must be (an )?iterable|unpack", error):
-        yield from ({name: value} for name in integers for value in ([32, 32], [32, 32, 32], (32, 32), [(32, 32)]))
-    if "not callable" in error:
-        yield from ({name: value} for name in slots for value in (nn.ReLU, nn.Identity()))
-    if re.search(r"list|tuple|unsupported operand|cannot be interpreted as an integer|sequence|inhomogeneous", error):
-        yield from ({name: integer(name)} for name, value in slots.items() if isinstance(value, (list, tuple)))
-    if "index out of range" in error:
-        yield from ({name: [*value, *value]} for name, value in slots.items() if isinstance(value, list))
-    if "KeyError" in error:
-        words = re.findall(r"'(\w+)'", error)
-        yield from ({name: key} for name, value in slots.items() if isinstance(value, str) for key in words)
-
-
-def _advice(target: Target, errors: Sequence[str]) -> str:
-    reason = errors[0] if errors else "its arguments are unknown"
+def _advice(target: Target, errors: Sequence[Trouble]) -> str:
+    reason = errors[0].text if errors else "its arguments are unknown"
     snippet = f"def gradlint_model(): return {target.name}(...)"
     return f"`{target.name}` could not be built ({reason[:MAX_REASON]}): add `{snippet}` to the file"

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from gradlint.frontends.recorder.feeding.called import (
+    IMAGE_SIDES,
+    MAX_INDEX,
+    SIGNAL_LENGTHS,
+    VOLUME_SIDES,
+    function_recipes,
+    index_shapes,
+    linear_shapes,
+    tensors_of,
+)
 from gradlint.frontends.recorder.feeding.hints import (
     EDGE_NAMES,
-    EDGES,
     MASK_NAMES,
-    NODES,
-    SINGLE_ID_NAMES,
     STEPS,
     TIME_NAMES,
     by_name,
     edges,
 )
-from gradlint.frontends.recorder.feeding.probe import Call, Demand, Probe, flat
+from gradlint.frontends.recorder.feeding.probe import Demand, Place, Probe
 from gradlint.frontends.recorder.feeding.recipes import GroupRecipe, ProbeRecipe, Recipe, TensorRecipe, ValueRecipe
 from gradlint.frontends.recorder.feeding.reshapes import BATCH, LENGTH, Shape
 
-IMAGE_SIDES = (32, 64, 28, 16, 128, 224, 8, 256)
-SIGNAL_LENGTHS = (64, 16, 256, 1024, 16000)
-VOLUME_SIDES = (8, 16, 32)
 SEED_SIDES = (1, 4, 8, 16)
-MAX_INDEX = 90
-"""Random indices stay below this even in larger tables."""
 
 _CONVOLUTIONS: dict[type[nn.Module], tuple[tuple[int, ...], int]] = {
     nn.Conv1d: (SIGNAL_LENGTHS, 1),
@@ -87,7 +89,16 @@ def _known_first(recipes: list[Recipe], known: Sequence[Shape], *, weightless: b
         and one.shape[-1:] != (1,)
     ]
     fitting = [one for one in alike if len(one.shape) > 3 or one in tensors]
-    return list(dict.fromkeys([*fitting, *recipes]))
+    return list(dict.fromkeys([*fitting, *_as_long(tensors, known), *recipes]))
+
+
+def _as_long(tensors: list[TensorRecipe], known: Sequence[Shape]) -> Iterator[TensorRecipe]:
+    """Sequences as long as those that are decided, where the layer takes sequences first."""
+    lengths = [shape[1] for shape in known if len(shape) == len("NSE")]
+    if tensors and len(tensors[0].shape) == len("NSE") and tensors[0].shape[1] == STEPS:
+        yield from (dataclasses.replace(tensors[0], shape=(BATCH, length, tensors[0].shape[2])) for length in lengths)
+    elif lengths and len(tensors) > 1 and tensors[1].shape[1:2] == (STEPS,) and len(tensors[1].shape) == len("NSE"):
+        yield dataclasses.replace(tensors[1], shape=(BATCH, lengths[0], tensors[1].shape[2]))
 
 
 def _carried(probe: Probe, recipes: Sequence[Recipe]) -> list[Recipe]:
@@ -109,17 +120,61 @@ def layer_recipes(layer: nn.Module, given: tuple[Any, ...], *, sequential: bool,
         case nn.Embedding() | nn.EmbeddingBag():
             return [TensorRecipe(shape, "int64", 0, index_bound(layer)) for shape in index_shapes(name)]
         case nn.LSTM() | nn.GRU() | nn.RNN():
-            return [state_recipe(layer)] if position else _shapes(_sequence(layer.input_size, layer.batch_first))
+            return [state_recipe(layer)] if position else tensors_of(_sequence(layer.input_size, layer.batch_first))
         case nn.LSTMCell():
             pair = TensorRecipe((BATCH, layer.hidden_size))
-            return [GroupRecipe("tuple", ((0, pair), (1, pair)))] if position else _shapes([(BATCH, layer.input_size)])
+            return (
+                [GroupRecipe("tuple", ((0, pair), (1, pair)))] if position else tensors_of([(BATCH, layer.input_size)])
+            )
         case nn.GRUCell() | nn.RNNCell():
-            return _shapes([(BATCH, layer.hidden_size if position else layer.input_size)])
+            return tensors_of([(BATCH, layer.hidden_size if position else layer.input_size)])
         case nn.MultiheadAttention():
             return _attention(layer, given, position)
+        case (
+            nn.Transformer()
+            | nn.TransformerEncoder()
+            | nn.TransformerDecoder()
+            | nn.TransformerEncoderLayer()
+            | nn.TransformerDecoderLayer()
+        ) if masks := _mask(layer, given, name):
+            return masks
         case nn.Bilinear():
-            return _shapes([(BATCH, layer.in2_features if position else layer.in1_features)])
-    return _shapes(list(_plain_shapes(layer, sequential)))
+            return tensors_of([(BATCH, layer.in2_features if position else layer.in1_features)])
+    return tensors_of(list(_plain_shapes(layer, sequential)))
+
+
+_MASKS: dict[type[nn.Module], tuple[str, ...]] = {
+    nn.Transformer: ("", "", "source", "target", "memory", "of source", "of target", "of source"),
+    nn.TransformerDecoder: ("", "", "target", "memory", "of target", "of source"),
+    nn.TransformerDecoderLayer: ("", "", "target", "memory", "of target", "of source"),
+    nn.TransformerEncoder: ("", "source", "of source"),
+    nn.TransformerEncoderLayer: ("", "source", "of source"),
+}
+"""What each positional argument of torch's transformers masks: pairs of places, or the places of every sample."""
+
+
+def _mask(layer: nn.Module, given: tuple[Any, ...], name: str) -> list[Recipe]:
+    """The mask that is asked of a layer of torch's transformers, none where it is asked for a sequence."""
+    roles = next(roles for kind, roles in _MASKS.items() if isinstance(layer, kind))
+    place = next((i for i, one in enumerate(given) if isinstance(one, Probe)), None)
+    by_name = ("of source" if "pad" in name else "source") if MASK_NAMES.search(name) else ""
+    role = by_name if place is None else roles[place] if place < len(roles) else ""
+    known = [one for one in given[:2] if isinstance(one, torch.Tensor) and not isinstance(one, Probe)]
+    if not role or not known or any(one.dim() != len("NSE") for one in known):
+        return []
+    inner = next(one for one in layer.modules() if isinstance(one, nn.MultiheadAttention))
+    decodes = isinstance(layer, (nn.TransformerDecoder, nn.TransformerDecoderLayer))
+    source, target = (known[-1], known[0]) if decodes else (known[0], known[-1])
+    source_length, target_length = (one.shape[1 if inner.batch_first else 0] for one in (source, target))
+    batch = source.shape[0 if inner.batch_first else 1]
+    shapes = {
+        "source": (source_length, source_length),
+        "target": (target_length, target_length),
+        "memory": (target_length, source_length),
+        "of source": (batch, source_length),
+        "of target": (batch, target_length),
+    }
+    return [TensorRecipe(shapes[role], "bool", fill="zeros"), TensorRecipe(shapes[role], fill="zeros")]
 
 
 def _plain_shapes(layer: nn.Module, sequential: bool) -> Iterator[Shape]:
@@ -168,19 +223,6 @@ def _rank_of_name(name: str) -> Iterator[Shape]:
         yield from ((BATCH, LENGTH), (BATCH, STEPS, LENGTH), (BATCH, 3, 32, 32))
 
 
-def linear_shapes(features: int, sequential: bool) -> list[Shape]:
-    """The inputs of a linear layer: vectors, sequences, grids."""
-    shapes: list[Shape] = [(BATCH, features), (BATCH, STEPS, features), (BATCH, 4, 4, features), (features,)]
-    return [shapes[1], shapes[0], *shapes[2:]] if sequential else shapes
-
-
-def index_shapes(name: str) -> list[Shape]:
-    """The shapes of indices: one a sample for `user_id`, sequences else."""
-    shapes: list[Shape] = [(BATCH, LENGTH), (BATCH,), (LENGTH,), (BATCH, STEPS, LENGTH)]
-    single = SINGLE_ID_NAMES.search(name)
-    return [shapes[1], shapes[0], *shapes[2:]] if single else shapes
-
-
 def index_bound(layer: nn.Embedding | nn.EmbeddingBag) -> int:
     """The exclusive upper bound of random indices for an embedding table."""
     return max(1, min(layer.num_embeddings, MAX_INDEX))
@@ -201,157 +243,17 @@ def _attention(layer: nn.MultiheadAttention, given: tuple[Any, ...], position: i
     size = (layer.embed_dim, layer.kdim, layer.vdim)[position] if position < 3 else layer.embed_dim
     others = [tuple(one.shape) for one in given if isinstance(one, torch.Tensor) and not isinstance(one, Probe)]
     shapes = [(*shape[:-1], int(size or layer.embed_dim)) for shape in others]
-    return _shapes([*shapes, (BATCH, STEPS, int(size or layer.embed_dim))])
+    return tensors_of([*shapes, (BATCH, STEPS, int(size or layer.embed_dim))])
 
 
-def _shapes(shapes: Sequence[Shape]) -> list[Recipe]:
-    return [TensorRecipe(shape) for shape in dict.fromkeys(shapes)]
-
-
-def function_recipes(call: Call, probe: Probe, name: str, known: Sequence[Shape]) -> list[Recipe]:
-    """The inputs that a torch function accepts next to its other, concrete arguments."""
-    tensors = [
-        one for one in flat((call.args, call.kwargs)) if isinstance(one, torch.Tensor) and not isinstance(one, Probe)
-    ]
-    handler = _HANDLERS.get(call.name)
-    if handler is not None:
-        return handler(call, probe, tensors, name)
-    if call.name.rstrip("_0123456789d").endswith("pool") or call.name in (
-        "interpolate",
-        "pad",
-        "pixel_shuffle",
-        "unfold",
-    ):
-        return _shapes([*(shape for shape in known if len(shape) > 2), (BATCH, 3, 32, 32), (BATCH, 3, 64)])
-    if tensors:
-        return _like(tensors[0], name, boolean=False)
-    return []
-
-
-def _matmul(call: Call, probe: Probe, tensors: list[torch.Tensor], _name: str) -> list[Recipe]:
-    if not tensors:
-        return []
-    other = tuple(tensors[0].shape)
-    if call.args and call.args[0] is probe:
-        size = other[0] if len(other) == 1 else other[-2]
-        return _shapes(
-            [(*other[:-2], STEPS, size), (BATCH, size), (BATCH, STEPS, size), (other[0], size), (size, size)]
-        )
-    size = other[-1]
-    return _shapes([(*other[:-2], size, size), (size, LENGTH), (BATCH, size, LENGTH), (size,)])
-
-
-def _linear(call: Call, _probe: Probe, _tensors: list[torch.Tensor], _name: str) -> list[Recipe]:
-    return _shapes(linear_shapes(call.args[1].shape[1], sequential=False))
-
-
-def _convolution(axes: int) -> Callable[..., list[Recipe]]:
-    sides = {1: SIGNAL_LENGTHS, 2: IMAGE_SIDES, 3: VOLUME_SIDES}[axes]
-
-    def shapes(call: Call, _probe: Probe, _tensors: list[torch.Tensor], _name: str) -> list[Recipe]:
-        groups = call.kwargs.get("groups", call.args[6] if len(call.args) > 6 else 1)
-        channels = call.args[1].shape[1] * groups
-        return _shapes([(BATCH, channels, *(side,) * axes) for side in sides])
-
-    return shapes
-
-
-def _embedding(_call: Call, _probe: Probe, tensors: list[torch.Tensor], name: str) -> list[Recipe]:
-    rows = tensors[0].shape[0] if tensors else MAX_INDEX
-    return [TensorRecipe(shape, "int64", 0, max(1, min(rows, MAX_INDEX))) for shape in index_shapes(name)]
-
-
-def _lookup(call: Call, probe: Probe, tensors: list[torch.Tensor], name: str) -> list[Recipe]:
-    """`table[index]`, `index_select`, `gather`, `one_hot`, `scatter_add`: whole numbers below the size of the table."""
-    if call.args and call.args[0] is probe and call.name == "__getitem__":
-        return _shapes([(NODES, LENGTH), (NODES, LENGTH, LENGTH), (BATCH, LENGTH)])
-    rows = min((one.shape[0] for one in tensors if one.dim()), default=LENGTH)
-    high = max(1, min(rows, MAX_INDEX))
-    if EDGE_NAMES.match(name):
-        return [TensorRecipe((2, EDGES), "int64", 0, high)]
-    if call.name == "gather" and tensors:
-        return _gathered(call, tuple(tensors[0].shape))
-    shapes = (
-        [tuple(tensors[0].shape[:1]), *index_shapes(name)]
-        if tensors and call.name != "__getitem__"
-        else index_shapes(name)
-    )
-    return [TensorRecipe(shape, "int64", 0, high) for shape in shapes]
-
-
-def _gathered(call: Call, shape: Shape) -> list[Recipe]:
-    """Indices along one axis of a tensor of `shape`, one for each place of the other axes."""
-    axis = call.kwargs.get("dim", call.args[1] if len(call.args) > 1 else -1) % max(1, len(shape))
-    return [TensorRecipe(_resized(shape, axis, size), "int64", 0, shape[axis]) for size in (1, shape[axis])]
-
-
-def _resized(shape: Shape, axis: int, size: int) -> Shape:
-    return (*shape[:axis], size, *shape[axis + 1 :])
-
-
-def _masking(_call: Call, _probe: Probe, tensors: list[torch.Tensor], name: str) -> list[Recipe]:
-    return _like(tensors[0], name, boolean=True) if tensors else []
-
-
-def _split(call: Call, probe: Probe, _tensors: list[torch.Tensor], _name: str) -> list[Recipe]:
-    """An axis that is split into parts of given sizes is as long as their sum."""
-    sizes = (
-        call.args[1] if len(call.args) > 1 else call.kwargs.get("split_size_or_sections", call.kwargs.get("split_size"))
-    )
-    if call.args[0] is not probe or not isinstance(sizes, (list, tuple)):
-        return []
-    axis = call.kwargs.get("dim", call.args[2] if len(call.args) > 2 else 0)
-    shapes = ((BATCH, LENGTH), (BATCH, STEPS, LENGTH), (BATCH, 3, 32, 32))
-    return _shapes(
-        [_resized(shape, axis % len(shape), sum(sizes)) for shape in shapes if -len(shape) <= axis < len(shape)]
-    )
-
-
-def _joined(_call: Call, _probe: Probe, tensors: list[torch.Tensor], _name: str) -> list[Recipe]:
-    if not tensors:
-        return []
-    return _shapes([tuple(one.shape) for one in tensors] + [(*tensors[0].shape[:-1], 1)])
-
-
-def _like(other: torch.Tensor, name: str, *, boolean: bool) -> list[Recipe]:
-    """Tensors that broadcast with `other`: its own shape, fewer leading axes, axes of size one."""
-    shape = tuple(other.shape)
-    shapes = [
-        shape,
-        *(shape[i:] for i in range(1, len(shape))),
-        *((*shape[:i], 1, *shape[i + 1 :]) for i in range(len(shape))),
-    ]
-    collapsed = [(shape[0], *(1,) * (len(shape) - 1))] if shape else []
-    if boolean or MASK_NAMES.search(name):
-        return [TensorRecipe(one, "bool", fill="ones") for one in (*shapes, *collapsed)]
-    return _shapes([*shapes, *collapsed])
-
-
-_HANDLERS: dict[str, Callable[[Call, Probe, list[torch.Tensor], str], list[Recipe]]] = {
-    **dict.fromkeys(("matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "mv", "dot"), _matmul),
-    **dict.fromkeys(("split", "split_with_sizes"), _split),
-    "linear": _linear,
-    "conv1d": _convolution(1),
-    "conv2d": _convolution(2),
-    "conv3d": _convolution(3),
-    "embedding": _embedding,
-    **dict.fromkeys(
-        ("__getitem__", "index_select", "gather", "one_hot", "scatter_add", "scatter_add_", "index_add", "index_add_"),
-        _lookup,
-    ),
-    **dict.fromkeys(
-        ("masked_fill", "masked_fill_", "masked_select", "where", "logical_and", "__and__", "__or__"), _masking
-    ),
-    **dict.fromkeys(("cat", "concat", "concatenate", "stack", "hstack"), _joined),
-}
-
-
-def _iterated(count: int | None, name: str, known: Sequence[Shape]) -> list[Recipe]:
+def _iterated(wanted: tuple[int | None, tuple[str, ...]], name: str, known: Sequence[Shape]) -> list[Recipe]:
     """`a, b = x` asks for as many parts; an edge list is one tensor with two rows; a loop takes any sequence."""
     if EDGE_NAMES.match(name):
         return [edges()]
+    count, names = wanted
     parts = BATCH if count is None else count
-    probes = tuple((index, ProbeRecipe()) for index in range(parts))
+    places: list[int] = [*(Place(index, one) for index, one in enumerate(names))] or list(range(parts))
+    probes = tuple((place, ProbeRecipe()) for place in places)
     group = GroupRecipe("tuple" if count else "list", probes)
     return [group, *by_name(name, known)]
 
@@ -359,13 +261,23 @@ def _iterated(count: int | None, name: str, known: Sequence[Shape]) -> list[Reci
 def _ranked(demand: Demand, name: str, known: Sequence[Shape]) -> list[Recipe]:
     count = demand.detail if demand.kind == "rank" else None
     wanted = by_name(name, known)
+    if demand.kind == "axis" and type(demand.detail) is int and demand.probe is not None:
+        wanted = _with_axis(demand.detail, demand.probe, wanted)
     tensors = [one for one in wanted if isinstance(one, TensorRecipe)]
     probe = demand.probe
     if count is None or probe is None:
         return wanted
     carried = [shape for default in _defaults(count) for shape in probe.origins(default)]
     fitting = [one for one in tensors if carried and len(one.shape) == len(carried[0])]
-    return [*fitting, *_shapes(carried), *wanted]
+    return [*fitting, *tensors_of(carried), *wanted]
+
+
+def _with_axis(axis: int, probe: Probe, wanted: list[Recipe]) -> list[Recipe]:
+    """The inputs that have the axis which the code asks for, after the reshapes so far."""
+    enough = [shape for rank in range(axis + 1, axis + 3) for one in _defaults(rank) for shape in probe.origins(one)]
+    least = min((len(shape) for shape in enough), default=0)
+    kept = [one for one in wanted if not isinstance(one, TensorRecipe) or len(one.shape) >= least]
+    return list(dict.fromkeys([*kept[:1], *tensors_of(enough), *kept])) if axis > 1 else wanted
 
 
 def _defaults(rank: int) -> list[Shape]:

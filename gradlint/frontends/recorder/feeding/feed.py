@@ -14,14 +14,14 @@ from gradlint.errors import TargetError
 from gradlint.frontends.recorder.feeding.examples import Shown
 from gradlint.frontends.recorder.feeding.given import given
 from gradlint.frontends.recorder.feeding.probe import Demand
-from gradlint.frontends.recorder.feeding.recipes import GroupRecipe, describe, spec_recipe
-from gradlint.frontends.recorder.feeding.search import arguments, leaf_name, search
+from gradlint.frontends.recorder.feeding.recipes import GroupRecipe, describe, leaf_name, spec_recipe
+from gradlint.frontends.recorder.feeding.search import arguments, search
 from gradlint.frontends.recorder.feeding.signature import device_of, parameters_of, required_of, takes_any
 from gradlint.frontends.recorder.feeding.trial import Failure, Success, run
 from gradlint.inputs import InputSpec
 
 BUDGET_SECONDS = 10.0
-"""Wall time of the search for inputs."""
+"""Time (s, of the searching thread) of the search for inputs."""
 MAX_REASON = 200
 """Characters of an error's text that a message repeats."""
 
@@ -64,7 +64,7 @@ def feed(
         tried.append(f"{source}: {_reason(outcome)}")
     plan, failure = search(model, {}, device, budget)
     if plan is None:
-        raise TargetError(_advice(model, failure, tried))
+        raise TargetError(_advice(model, failure, tried)) from (failure.error if failure else None)
     return _realised(model, plan, device, "inferred")
 
 

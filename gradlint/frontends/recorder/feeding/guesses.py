@@ -34,6 +34,7 @@ _MODULE = re.compile(
     r"discriminator|student|teacher|critic|actor|fn|layer|block|projector|tower|branch|neck|classifier|predictor|inner|core|enc|dec|"
     r"attention|attn|ff|feed_forward|feedforward|sublayer|src_embed|tgt_embed|stem|shortcut|downsample)$"
 )
+_COUNT = re.compile(r"^(n|d|num|dim|size|len|nb|ch)_|_(size|dim|num|count|channels|width)$")
 _SIZES_OF_A_LAYER = 2
 
 
@@ -59,16 +60,23 @@ def values(parameter: inspect.Parameter, uses: frozenset[str], context: Context)
 def _used(name: str, uses: frozenset[str], context: Context) -> Iterator[Any]:
     low = lowered(name)
     is_config = bool(CONFIG.search(low))
-    if uses & {"attribute", "key"} and not (_MODULE.search(low) and not is_config):
+    if uses & {"attribute", "key"} and not (_is_module(low) and not is_config):
         yield GuessedConfig(context.fields)
-    if "called" in uses and not _MODULE.search(low):
+    if "called" in uses and not _is_module(low):
         yield from _callables(name)
+    if "mapping" in uses and not is_config:
+        yield {"a": 10, "b": 10}
     if "iterated" in uses or "indexed" in uses:
         yield from sequences(name)
-    if _MODULE.search(low) and "number" not in uses:
+    if _is_module(low) and "number" not in uses:
         yield from modules(low, context)
     guess = by_name(name, uses)
     yield GuessedConfig(context.fields) if guess is None else guess
+
+
+def _is_module(low: str) -> bool:
+    """Whether a parameter of this name usually is a part of a model: `encoder`, but not `n_head`."""
+    return bool(_MODULE.search(low)) and not _COUNT.search(low)
 
 
 def _callables(name: str) -> list[Any]:
@@ -141,6 +149,9 @@ def _sequence(arguments: tuple[Any, ...], name: str, origin: Any, context: Conte
             if isinstance(one, (list, tuple)) and all(isinstance(size, int) for size in one)
         ]
         yield from (origin(one) if origin in (list, tuple) else one for one in flat)
+        return
+    if inner is str:
+        yield [f"{name.rstrip('s')}_{index}" for index in range(2)]
         return
     item = next(_annotated(inner, name.rstrip("s"), frozenset(), context), WIDTH)
     yield [item, item]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import typing
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ EDGE_NAMES = re.compile(r"^(edge_?index|edges?|ei|adj_?t|edge_list|pairs)$")
 ADJACENCY_NAMES = re.compile(r"^(adj|adjacency|a|a_hat|adj_?mat(rix)?|graph|laplacian|lap|support|norm_adj)$")
 BATCH_INDEX_NAMES = re.compile(r"^(batch|batch_?(idx|index|ids|vec)|graph_ids?|segment_?ids)$")
 HIDDEN_NAMES = re.compile(
-    r"^(h|hx|h0|h_?0|hidden|hiddens?|state|states|hc|prev_hidden|cell|memory|c|c0|carry|prev_state)$"
+    r"^(last|prev|previous|init|initial|dec|decoder|rnn|past)_(h|hidden|state|hidden_states?)$|^(h|hx|h0|h_?0|hidden|hiddens?|state|states|hc|prev_hidden|cell|memory|c|c0|carry|prev_state)$"
 )
 AUDIO_NAMES = re.compile(r"(^|_)(wav(e(form)?)?s?|audio|signal|speech|input_values|pcm)($|_)")
 POINT_NAMES = re.compile(r"(^|_)(points?|pts|xyz|pos|coords?|cloud|pc|positions?)($|_)")
@@ -92,6 +93,8 @@ def annotated(annotation: Any) -> list[Recipe]:
     bare = text.replace("Optional[", "").replace(" | None", "").rstrip("]")
     if bare in scalars:
         return [ValueRecipe(value) for value in scalars[bare]]
+    if typing.get_origin(annotation) is tuple and set(typing.get_args(annotation)) == {int}:
+        return [ValueRecipe((side,) * len(typing.get_args(annotation))) for side in (32, 8)]
     if (
         inspect.isclass(annotation)
         and hasattr(annotation, "__annotations__")

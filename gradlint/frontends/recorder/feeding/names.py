@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import torch
+from torch import nn
 
 WIDTH = 32
 """Channels, features and embedding sizes: divisible by the heads, groups and patches below."""
@@ -26,6 +27,7 @@ _INTEGERS: tuple[tuple[str, int], ...] = (
     (r"vocab|n_?tokens?|(num|n)_?(words|embeddings|users?|items?|nodes|ent(ities)?|rel(ations)?|movies)$", 100),
     (r"cardinal|codebook", 100),
     (r"dictionary|num_?codes|^table|embed_num|(users?|items?|words?)_?(num|count|size)$|^(n_)?chars$|^n_?chars", 100),
+    (r"sampl(e|ing)_?rate|^sr$", 16000),
     (r"max_?(len|length|seq\w*|position\w*)|seq_?(len|length)|block_?size|context|n_?ctx|n_?positions|horizon", 16),
     (r"time_?steps", 16),
     (r"num_?frames|sequence_?length|maxlen|look_?back|^window|pred_?len", 16),
@@ -39,8 +41,8 @@ _INTEGERS: tuple[tuple[str, int], ...] = (
     (r"batch", 2),
 )  # fmt: skip
 _FLOATS = re.compile(
-    r"drop|(^|_)p$|prob|rate|eps|alpha|beta|gamma|temp|tau|momentum|(^|_)lr|slope|sigma|lambda|weight_decay|decay|std|smoothing|margin|"
-    r"init_value|threshold|_gain$|sparsity|_cost$|_weight$"
+    r"drop|(^|_)p$|prob|(?<!growth_)(?<!sample_)(?<!sampling_)(?<!dilation_)(?<!frame_)rate$|(^|_)eps|epsilon|alpha|beta|gamma|(^|_)temp$|temperature|(^|_)tau|momentum|(^|_)lr|slope|sigma|lambda|"
+    r"decay|(^|_)std|smoothing|margin|init_value|threshold|_gain$|sparsity|(^|_)cost$|_weight$"
 )
 _BOOLS = re.compile(
     r"^(use|with|is|has|do|return|enable|learn|share|tie|add|no|apply|freeze|should)_|bias$|bidirectional|residual|pretrained|norm_first|"
@@ -54,6 +56,14 @@ DEVICE = re.compile(r"device")
 _DTYPE = re.compile(r"dtype")
 NORM = re.compile(r"norm")
 ACTIVATION = re.compile(r"act(?!or|ion)|nonlin|activation|sigma_fn")
+
+
+_TABLE = re.compile(
+    r"^(word_)?embeddings?_(pretrained|matrix)$|^pretrained_(word_)?(embeddings?|emb|vectors)$|^word_vectors$"
+)
+TABLE_ROWS = 100
+"""Rows of a table of embeddings, as of the vocabularies above."""
+_ACTIVATION_CHOICE = re.compile(r"(^|_)(act|activation|non_?linearity)(_?(fn|func|function|type|name|layer))?$")
 
 
 def integer(name: str) -> int:
@@ -77,6 +87,10 @@ def by_name(name: str, uses: frozenset[str] = frozenset()) -> Any:
         return sequences(low)[0]
     if pair := next((use for use in uses if use.startswith("pair:")), None):
         return (integer(low),) * int(pair.removeprefix("pair:"))
+    if _TABLE.search(low):
+        return torch.ones(TABLE_ROWS, WIDTH)
+    if _ACTIVATION_CHOICE.search(low):
+        return nn.ReLU if "called" in uses else "gelu"
     return _scalar(low)
 
 
@@ -96,6 +110,12 @@ def lowered(name: str) -> str:
 def sequences(name: str) -> list[Any]:
     """Lists of sizes, likeliest first."""
     low = lowered(name)
+    if re.search(r"drop|probs?$|betas$|momenta|sigmas$", low):
+        return [[0.1, 0.1], [0.1, 0.1, 0.1], 0.1]
+    if re.search(r"dilation_(sizes|rates)|kernel_dilations", low):
+        return [[[1, 2, 3], [1, 2, 3]], [1, 2]]
+    if re.search(r"(upsample|up|scale|pool\w*|hop)_?(rates|ratios|scales|factors|kernels?(_sizes)?|sizes)", low):
+        return [[4, 4], [2, 2], [4, 4, 4]]
     if re.search(r"depths|num_blocks|blocks|^layers$|mults|dilations|strides|expansions", low):
         return [[1, 2, 2, 1], [2, 2], [1, 1, 1], [32, 32]]
     if re.search(r"kernel|^ks$|filter_sizes", low):

@@ -91,7 +91,8 @@ class Probe(torch.Tensor):
         raise self.demand("attribute", name)
 
     def __iter__(self) -> Any:
-        raise self.demand("iterate", unpacked(sys._getframe(1)))
+        frame = sys._getframe(1)
+        raise self.demand("iterate", (unpacked(frame), unpacked_names(frame)))
 
     def __len__(self) -> int:
         return BATCH
@@ -144,15 +145,50 @@ class ProbeShape:
     __hash__ = None  # type: ignore[assignment]
 
 
+class Place(int):
+    """The position of an item that the code unpacks to the variable `name`."""
+
+    name: str
+
+    def __new__(cls, position: int, name: str) -> Place:
+        made = super().__new__(cls, position)
+        made.name = name
+        return made
+
+
 def unpacked(frame: Any) -> int | None:
     """How many names the instruction that runs in `frame` unpacks to, None when it is no unpacking."""
-    for instruction in dis.get_instructions(frame.f_code):
-        if instruction.offset == frame.f_lasti:
-            return _count(instruction)
-    return None
+    following = _from_here(frame)
+    return _count(following[0]) if following else None
 
 
-def _count(instruction: dis.Instruction) -> int | None:
+def unpacked_names(frame: Any) -> tuple[str, ...]:
+    """The variables that the unpacking which runs in `frame` stores to; empty ones where it unpacks further."""
+    following = iter(_from_here(frame))
+    count = _count(next(following, None))
+    return tuple(_stored(following) for _ in range(count or 0))
+
+
+def _stored(following: Iterator[dis.Instruction]) -> str:
+    """The variable that the next instructions store to, past the whole of a nested unpacking."""
+    instruction = next(following, None)
+    nested = _count(instruction)
+    if nested is not None:
+        for _ in range(nested):
+            _stored(following)
+        return ""
+    stores = instruction is not None and instruction.opname.startswith("STORE") and instruction.argval is not None
+    return str(instruction.argval) if instruction is not None and stores else ""
+
+
+def _from_here(frame: Any) -> list[dis.Instruction]:
+    """The instructions of a frame from the one that runs."""
+    return [one for one in dis.get_instructions(frame.f_code) if one.offset >= frame.f_lasti]
+
+
+def _count(instruction: dis.Instruction | None) -> int | None:
+    if instruction is None:
+        return None
     if instruction.opname.startswith("UNPACK_SEQUENCE") and instruction.arg is not None:
         return instruction.arg
     if instruction.opname == "UNPACK_EX" and instruction.arg is not None:
@@ -177,7 +213,14 @@ _BINARY = words(
     """
 )
 _WHOLE = frozenset({"long", "int", "short"})
-_FACTS = {"is_cuda": False, "requires_grad": False, "is_sparse": False, "grad": None}
+_FACTS = {
+    **dict.fromkeys(
+        ("is_cuda", "requires_grad", "is_sparse", "is_meta", "is_mkldnn", "is_quantized", "is_nested"), False
+    ),
+    "grad": None,
+    "grad_fn": None,
+    "is_leaf": True,
+}
 _QUESTIONS = {
     "is_floating_point": True,
     "is_complex": False,

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from gradlint.frontends.recorder.feeding.probe import Demand, Probe
+from gradlint.frontends.recorder.feeding.probe import Demand, Place, Probe
 from gradlint.inputs import InputSpec
 
 Path = tuple[Any, ...]
@@ -120,7 +120,7 @@ def _group(kind: str, values: dict[Any, Any], path: Path, build: Callable[..., A
 
 def _tensor(recipe: TensorRecipe, device: torch.device) -> torch.Tensor:
     dtype: torch.dtype = getattr(torch, recipe.dtype)
-    if recipe.fill == "ones":
+    if recipe.fill == "ones" or (recipe.fill == "identity" and len(recipe.shape) < 2):
         return torch.ones(recipe.shape, dtype=dtype, device=device)
     if recipe.fill == "zeros":
         return torch.zeros(recipe.shape, dtype=dtype, device=device)
@@ -147,6 +147,12 @@ def leaves(recipe: Recipe, path: Path = ()) -> Iterator[tuple[Path, Recipe]]:
             yield from leaves(item, (*path, key))
     else:
         yield path, recipe
+
+
+def leaf_name(path: Path) -> str:
+    """The name of an input: of the parameter, the key, or the variable that it is unpacked to."""
+    names = (one.name if isinstance(one, Place) else one for one in reversed(path))
+    return next((one for one in names if isinstance(one, str) and one), "")
 
 
 def replaced(recipe: Recipe, path: Path, new: Recipe) -> Recipe:

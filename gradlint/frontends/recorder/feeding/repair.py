@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +12,8 @@ import torch
 from torch import nn
 
 from gradlint.frontends.recorder.feeding.asserted import disagreements
-from gradlint.frontends.recorder.feeding.demands import index_bound, index_shapes, layer_recipes
+from gradlint.frontends.recorder.feeding.called import index_shapes
+from gradlint.frontends.recorder.feeding.demands import index_bound, layer_recipes
 from gradlint.frontends.recorder.feeding.hints import EDGE_NAMES, MASK_NAMES, TOKEN_NAMES
 from gradlint.frontends.recorder.feeding.probe import Probe
 from gradlint.frontends.recorder.feeding.recipes import (
@@ -23,49 +23,29 @@ from gradlint.frontends.recorder.feeding.recipes import (
     Recipe,
     TensorRecipe,
     ValueRecipe,
+    leaf_name,
     leaves,
 )
 from gradlint.frontends.recorder.feeding.reshapes import BATCH, LENGTH, Shape
+from gradlint.frontends.recorder.feeding.resizing import (
+    MAX_SIDE,
+    Change,
+    axes_of,
+    batches_told,
+    exchanged,
+    resized,
+    scaled,
+    sizes_told,
+    spatial_axes,
+)
 from gradlint.frontends.recorder.feeding.trial import Failure
 
-Change = tuple[Path, Recipe]
-SIDES = (
-    7,
-    8,
-    14,
-    16,
-    20,
-    24,
-    28,
-    32,
-    40,
-    48,
-    50,
-    56,
-    64,
-    72,
-    80,
-    84,
-    96,
-    100,
-    112,
-    128,
-    160,
-    192,
-    224,
-    227,
-    256,
-    299,
-    320,
-    512,
-)
-"""Image sides in common use."""
+STACKED = 3
+"""Samples that are stacked along a further axis: the shots of a class, the crops of an image."""
 MAX_OF_A_KIND = 6
 """Changes of one kind before the next kind has its turn."""
-NEAR_SIDES = 4
-"""Sides tried next to the estimate of the one that makes a flattened size fit."""
-MAX_SIDE = 512
-MAX_LENGTH = 64_000
+_FRONTS = ((BATCH, STACKED), (BATCH,), (BATCH, STACKED, STACKED))
+"""Axes before those of one sample."""
 LONG = 64
 """Axes from this length on are signals, which may have to be much longer, rather than features."""
 _LONG = re.compile(r"Long|Int\b|integer|indices must be|as indices|tensors used as", re.IGNORECASE)
@@ -79,10 +59,12 @@ def changes(failure: Failure, plan: Recipe, *, sequential: bool, sizes: tuple[in
     groups = [
         _dtypes(text, failure, tensors),
         _shapes_told(text, tensors),
+        _stacked(failure, tensors, sequential),
         _layers(failure, tensors, sequential),
+        batches_told(text, tensors),
         _compared(failure.error, tensors),
         _named_sizes(text, failure.error, tensors),
-        _sizes(text, tensors),
+        sizes_told(text, tensors),
         _known_sizes(sizes, tensors),
         _ranks(text, tensors),
         _extents(text, tensors),
@@ -97,9 +79,9 @@ def changes(failure: Failure, plan: Recipe, *, sequential: bool, sizes: tuple[in
 def _known_sizes(sizes: tuple[int, ...], tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
     """An axis as long as a size that the model was written for."""
     for size in sizes:
-        for path, leaf, axis in _axes(tensors):
+        for path, leaf, axis in axes_of(tensors):
             if leaf.shape[axis] != size:
-                yield path, _resized(leaf, axis, size)
+                yield path, resized(leaf, axis, size)
 
 
 def _shapes_told(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
@@ -117,9 +99,9 @@ def _compared(error: BaseException, tensors: list[tuple[Path, TensorRecipe]]) ->
     """The user's own check compared two sizes."""
     for first, second in disagreements(error):
         if first != second:
-            yield from _exchange(first, second, tensors)
-            yield from _exchange(second, first, tensors)
-            yield from _scaled(first, second, tensors)
+            yield from exchanged(first, second, tensors)
+            yield from exchanged(second, first, tensors)
+            yield from scaled(first, second, tensors)
 
 
 def _dtypes(text: str, failure: Failure, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
@@ -128,7 +110,7 @@ def _dtypes(text: str, failure: Failure, tensors: list[tuple[Path, TensorRecipe]
         given = failure.given[0] if failure.given else None
         high = index_bound(failure.layer)
         for path, leaf in _suspects(given, tensors):
-            shapes = [leaf.shape, *index_shapes(_name(path))] if leaf.floating else [leaf.shape]
+            shapes = [leaf.shape, *index_shapes(leaf_name(path))] if leaf.floating else [leaf.shape]
             yield from ((path, TensorRecipe(shape, "int64", 0, high)) for shape in shapes)
     if "index" in text and "out of" in text and (bound := re.search(r"size (\d+)|out of range", text)):
         high = int(bound[1]) if bound[1] else 1
@@ -137,14 +119,22 @@ def _dtypes(text: str, failure: Failure, tensors: list[tuple[Path, TensorRecipe]
         yield from (
             (path, TensorRecipe(leaf.shape, "bool", fill="ones"))
             for path, leaf in tensors
-            if MASK_NAMES.search(_name(path))
+            if MASK_NAMES.search(leaf_name(path))
         )
         yield from ((path, TensorRecipe(leaf.shape, "bool", fill="ones")) for path, leaf in tensors)
     if _LONG.search(text):
-        named = sorted(tensors, key=lambda one: not TOKEN_NAMES.search(_name(one[0])))
+        named = sorted(tensors, key=lambda one: not TOKEN_NAMES.search(leaf_name(one[0])))
         yield from ((path, TensorRecipe(leaf.shape, "int64", 0, 2)) for path, leaf in named if leaf.floating)
+    if re.search(r"lengths?\b.*sorted|[Ll]ength of all samples|lengths' array", text):
+        yield from ((path, _longest(leaf, tensors)) for path, leaf in tensors if not leaf.floating)
     if re.search(r"same dtype|Float|floating|Input dtype must be|not implemented for '(Long|Bool)|only.*float", text):
         yield from ((path, TensorRecipe(leaf.shape)) for path, leaf in tensors if not leaf.floating)
+
+
+def _longest(leaf: TensorRecipe, tensors: list[tuple[Path, TensorRecipe]]) -> TensorRecipe:
+    """Lengths that are all those of the longest sequence."""
+    steps = max((one.shape[1] for _, one in tensors if 1 < len(one.shape) < len("NCHW")), default=LENGTH)
+    return dataclasses.replace(leaf, shape=leaf.shape[:1] or (BATCH,), dtype="int64", low=steps, high=steps + 1)
 
 
 def _suspects(given: Any, tensors: list[tuple[Path, TensorRecipe]]) -> list[tuple[Path, TensorRecipe]]:
@@ -169,8 +159,8 @@ def _layers(failure: Failure, tensors: list[tuple[Path, TensorRecipe]], sequenti
     axis, size = wanted
     actual = shape[axis] if -len(shape) <= axis < len(shape) else None
     if actual is not None and actual != size:
-        yield from _exchange(actual, size, tensors)
-        yield from _scaled(actual, size, tensors)
+        yield from exchanged(actual, size, tensors)
+        yield from scaled(actual, size, tensors)
 
 
 def _wanted(layer: nn.Module) -> tuple[int, int] | None:
@@ -197,108 +187,6 @@ def _wanted(layer: nn.Module) -> tuple[int, int] | None:
     return None
 
 
-def _exchange(actual: int, size: int, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
-    """An axis of the wrong size comes straight from an input: the same size, a multiple of it, or one part of a sum."""
-    if actual <= 0 or size <= 0:
-        return
-    axes = _axes(tensors)
-    for path, leaf, axis in axes:
-        if leaf.shape[axis] == actual:
-            yield path, _resized(leaf, axis, size)
-    for path, leaf, axis in axes:
-        scaled, rest = divmod(leaf.shape[axis] * size, actual)
-        if not rest and scaled > 0 and leaf.floating and actual % leaf.shape[axis] == 0 and not _is_side(leaf, axis):
-            yield path, _resized(leaf, axis, scaled)
-    for path, leaf, axis in axes:
-        if leaf.shape[axis] + size - actual > 0 and not _is_side(leaf, axis):
-            yield path, _resized(leaf, axis, leaf.shape[axis] + size - actual)
-
-
-def _axes(tensors: list[tuple[Path, TensorRecipe]]) -> list[tuple[Path, TensorRecipe, int]]:
-    """Every axis of every tensor but the first one, the batch."""
-    return [(path, leaf, axis) for path, leaf in tensors for axis in reversed(range(1, len(leaf.shape)))]
-
-
-def _is_side(leaf: TensorRecipe, axis: int) -> bool:
-    """Whether the axis is a side of an image."""
-    return len(leaf.shape) == 4 and axis > 1
-
-
-def _resized(leaf: TensorRecipe, axis: int, size: int) -> TensorRecipe:
-    """`leaf` with one axis of another size; the sides of a square image change together."""
-    axes = _spatial_axes(leaf.shape)
-    if axes > 1 and axis >= len(leaf.shape) - axes and leaf.shape[-1] == leaf.shape[-2]:
-        return dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(size,) * axes))
-    return dataclasses.replace(leaf, shape=(*leaf.shape[:axis], size, *leaf.shape[axis + 1 :]))
-
-
-def _scaled(actual: int, size: int, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
-    """The axis is a flattened one: scale the spatial axes of images and signals by the ratio."""
-    for path, leaf in tensors:
-        axes = _spatial_axes(leaf.shape)
-        if not axes:
-            continue
-        estimate = leaf.shape[-1] * (size / actual) ** (1 / axes)
-        for side in _near(estimate, MAX_SIDE if axes > 1 else MAX_LENGTH):
-            if side != leaf.shape[-1]:
-                yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(side,) * axes))
-
-
-def _spatial_axes(shape: Shape) -> int:
-    return {3: 1, 4: 2, 5: 2}.get(len(shape), 0)
-
-
-def _near(estimate: float, most: int) -> list[int]:
-    exact = [math.floor(estimate), math.ceil(estimate), round(estimate) + 1, round(estimate) - 1, round(estimate) + 2]
-    common = sorted(SIDES, key=lambda side: abs(side - estimate))[:NEAR_SIDES]
-    ordered = [common[0], *exact[:2], *common[1:], *exact[2:]]
-    return [side for side in dict.fromkeys(ordered) if 0 < side <= most]
-
-
-def _sizes(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
-    """Two sizes that should agree: make one of the inputs' axes the other size."""
-    pairs = [
-        r"tensor a \((\d+)\) must match the size of tensor b \((\d+)\)",
-        r"mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)",
-        r"Expected size (\d+) but got size (\d+)",
-        r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\)",
-        r"to have (\d+) channels, but got (\d+)",
-        r"input.*?got (\d+),? expected (\d+)",
-        r"[Ee]xpected (?:\w+ )*?(\d+),? (?:but )?got:? (\d+)",
-        r"weight of size \[\d+, (\d+).*?input\[\d+, (\d+)",
-        r"normalized_shape=\[(\d+)\].*?\[.*?(\d+)\]$",
-        r"\[\d+, \d+, (\d+)\] and \[\d+, (\d+), \d+\]",
-        r"(\d+) vs\.? (\d+)",
-        r"(\d+),? but (?:found|got|was|is|received) (\d+)",
-        r"operand.*?size (\d+).*?size (\d+)",
-        r"(\d+) (?:!=|==) (\d+)",
-        r"\((\d+)\D{1,40}?\((\d+)",
-    ]
-    for pattern in pairs:
-        if found := re.search(pattern, text, re.DOTALL):
-            first, second = int(found[1]), int(found[2])
-            yield from _exchange(first, second, tensors)
-            yield from _exchange(second, first, tensors)
-            yield from _scaled(first, second, tensors)
-            yield from _scaled(second, first, tensors)
-    if found := re.search(r"shape '\[(.*?)\]' is invalid for input of size (\d+)", text):
-        yield from _viewed([int(one) for one in found[1].split(",")], int(found[2]), tensors)
-    if found := re.search(r"sum exactly to (\d+).*split_sizes=\[([\d, ]+)\]", text):
-        yield from _exchange(int(found[1]), sum(int(one) for one in found[2].split(",")), tensors)
-
-
-def _viewed(sizes: list[int], elements: int, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
-    fixed = math.prod(size for size in sizes if size > 0)
-    actual = elements // BATCH if -1 in sizes or sizes[0] == BATCH else elements
-    if actual and fixed != actual:
-        yield from _scaled(actual, fixed // BATCH if sizes[0] == BATCH and -1 not in sizes else fixed, tensors)
-    for path, leaf in tensors:
-        per_sample = fixed // BATCH if sizes and sizes[0] in (BATCH, -1) else fixed
-        yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-1], sizes[-1] if sizes[-1] > 0 else LENGTH))
-        if per_sample > 0 and len(leaf.shape) == 2:
-            yield path, dataclasses.replace(leaf, shape=(leaf.shape[0], per_sample))
-
-
 def _named_sizes(text: str, error: BaseException, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
     """An assertion, or a complaint about the size of an image, names the size that it wants."""
     if not isinstance(error, AssertionError) and not re.search(r"[Ii]mage|height|width", text):
@@ -309,6 +197,23 @@ def _named_sizes(text: str, error: BaseException, tensors: list[tuple[Path, Tens
             for axes in range(1, max(1, len(leaf.shape) - 1) + 1):
                 if len(leaf.shape) > axes:
                     yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(number,) * axes))
+
+
+def _stacked(failure: Failure, tensors: list[tuple[Path, TensorRecipe]], sequential: bool) -> Iterator[Change]:
+    """The layer was given too few axes: the input has more of them before those that the layer takes."""
+    given = next((one for one in failure.given if isinstance(one, torch.Tensor)), None)
+    told = re.search(r"input of size|\dD|\d-D|dimension", str(failure.error))
+    if failure.layer is None or given is None or isinstance(given, Probe) or not told:
+        return
+    wanted = [
+        one.shape
+        for one in itertools.islice(layer_recipes(failure.layer, failure.given, sequential=sequential), 2)
+        if isinstance(one, TensorRecipe) and len(one.shape) > given.dim()
+    ]
+    for shape in wanted:
+        for path, leaf in tensors:
+            if leaf.floating:
+                yield from ((path, dataclasses.replace(leaf, shape=(*front, *shape[1:]))) for front in _FRONTS)
 
 
 def _ranks(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
@@ -322,11 +227,22 @@ def _ranks(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Chan
         r"dimension specified as",
         text,
     )
+    apart = _apart(text, wanted)
     for path, leaf in tensors:
-        ranks = [one for one in wanted if one != len(leaf.shape)] + ([len(leaf.shape) + 1] if more else [])
+        ranks = [len(leaf.shape) + one for one in apart] + [one for one in wanted if one != len(leaf.shape)]
+        ranks += [len(leaf.shape) + 1] if more else []
         ranks += [len(leaf.shape) - 1] if fewer else []
         for rank in dict.fromkeys(ranks):
             yield from ((path, dataclasses.replace(leaf, shape=shape)) for shape in reranked(leaf.shape, rank))
+
+
+def _apart(text: str, wanted: list[int]) -> list[int]:
+    """By how many axes what met an operation differs from what it takes, or from what it was joined with."""
+    if found := re.search(r"same number of dimensions: got (\d+) and (\d+)", text):
+        return [int(found[2]) - int(found[1]), int(found[1]) - int(found[2])]
+    given = re.search(r"got (\d)-?D|found (\d)-?D|input\.dim\(\) = (\d)", text)
+    size = next((int(one) for one in given.groups() if one), 0) if given else 0
+    return list(dict.fromkeys(one - size for one in reversed(wanted) if one != size)) if size else []
 
 
 def reranked(shape: Shape, rank: int) -> list[Shape]:
@@ -352,17 +268,17 @@ def _extents(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Ch
         text,
     ):
         for path, leaf in tensors:
-            axes = _spatial_axes(leaf.shape)
+            axes = spatial_axes(leaf.shape)
             if axes and leaf.shape[-1] < MAX_SIDE:
                 yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(leaf.shape[-1] * 2,) * axes))
                 yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(LENGTH * 8,) * axes))
             elif len(leaf.shape) == 3:
-                yield path, _resized(leaf, 1, leaf.shape[1] * 4)
+                yield path, resized(leaf, 1, leaf.shape[1] * 4)
             if leaf.floating and 1 < len(leaf.shape) <= 3 and leaf.shape[-1] >= LONG:
-                yield path, _resized(leaf, len(leaf.shape) - 1, leaf.shape[-1] * 8)
+                yield path, resized(leaf, len(leaf.shape) - 1, leaf.shape[-1] * 8)
     if "Expected more than 1" in text or "batch" in text.lower():
         yield from (
-            (path, _resized(leaf, 0, 2 * BATCH)) for path, leaf in tensors if leaf.shape and leaf.shape[0] <= BATCH
+            (path, resized(leaf, 0, 2 * BATCH)) for path, leaf in tensors if leaf.shape and leaf.shape[0] <= BATCH
         )
 
 
@@ -391,9 +307,5 @@ def _neighbours(tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
             yield path, dataclasses.replace(leaf, shape=(shape[1], shape[0], *shape[2:]))
         yield from ((path, dataclasses.replace(leaf, shape=one)) for one in reranked(shape, len(shape) + 1)[:1])
         yield from ((path, dataclasses.replace(leaf, shape=one)) for one in reranked(shape, len(shape) - 1)[:1])
-        if not EDGE_NAMES.match(_name(path)) and leaf.floating:
+        if not EDGE_NAMES.match(leaf_name(path)) and leaf.floating:
             yield path, TensorRecipe(shape, "int64")
-
-
-def _name(path: Path) -> str:
-    return next((str(one) for one in reversed(path) if isinstance(one, str)), "")

@@ -37,6 +37,7 @@ from gradlint.frontends.recorder.feeding.recipes import (
     TensorRecipe,
     elements,
     floats_as,
+    leaf_name,
     leaves,
     make,
     replaced,
@@ -53,12 +54,16 @@ LIGHT_ELEMENTS = 50_000
 DOUBT_SECONDS = 1.0
 """Time for a better plan after one that runs but does not keep the batch."""
 MAX_CHANGES = 24
+MAX_ALIKE = 12
+"""Changes of one input that are tried on all inputs like it."""
 FIRST_CHANGES = 5
 """Repairs that come before changes of several inputs at once."""
 """Repairs followed after one failure."""
 PROGRESS_WEIGHT = 3.0
 """How much a trial that got twice as far outweighs one more step away from the first guess."""
 
+DECIDED_WEIGHT = 4
+"""How many torch functions an input that is decided counts for."""
 LONG_KERNEL = 8
 """Kernels at least this long span an axis of the input rather than a neighbourhood."""
 LARGEST_SIZE = 1024
@@ -82,14 +87,14 @@ def search(
     model: nn.Module, fixed: Mapping[str, Recipe], device: torch.device, budget: float
 ) -> tuple[GroupRecipe | None, Failure | None]:
     """Best first: the plan whose trial got furthest with the fewest changes is changed next."""
-    end = time.monotonic() + budget
+    end = time.thread_time() + budget
     order = itertools.count()
     queue = [_Step(float(i), next(order), plan) for i, plan in enumerate(_first_plans(model, fixed))]
     heapq.heapify(queue)
     seen: set[GroupRecipe] = set()
     furthest: Failure | None = None
     doubtful: GroupRecipe | None = None
-    while queue and len(seen) < MAX_TRIES and time.monotonic() < end:
+    while queue and len(seen) < MAX_TRIES and time.thread_time() < end:
         step = heapq.heappop(queue)
         if step.plan in seen or elements(step.plan) > MAX_ELEMENTS:
             continue
@@ -100,14 +105,23 @@ def search(
                 return step.plan, None
             following = iter([_closed(step.plan)]) if _open(step.plan) else iter(())
             doubtful = doubtful or (None if _open(step.plan) else step.plan)
-            end = min(end, time.monotonic() + DOUBT_SECONDS) if doubtful else end
+            end = min(end, time.thread_time() + DOUBT_SECONDS) if doubtful else end
         else:
             furthest = _further(furthest, outcome)
             following = _following(model, step.plan, outcome, fixed)
         for index, plan in enumerate(itertools.islice(following, 2 * MAX_CHANGES)):
-            cost = step.depth + 1 + index - PROGRESS_WEIGHT * math.log2(1 + outcome.progress) + _weight(plan)
-            heapq.heappush(queue, _Step(cost, next(order), plan, step.depth + 1))
+            depth = step.depth + (0 if isinstance(outcome, Failure) and isinstance(outcome.error, Demand) else 1)
+            progress = outcome.progress + DECIDED_WEIGHT * _decided(plan)
+            cost = depth + index - PROGRESS_WEIGHT * math.log2(1 + progress) + _weight(plan)
+            heapq.heappush(queue, _Step(cost, next(order), plan, depth))
     return doubtful, furthest
+
+
+def _decided(recipe: Recipe) -> int:
+    """The inputs, and the parts of containers, that are no longer unknown."""
+    if isinstance(recipe, GroupRecipe):
+        return len(recipe.items) + sum(_decided(item) for _, item in recipe.items)
+    return 0 if isinstance(recipe, ProbeRecipe) else 1
 
 
 def _weight(plan: GroupRecipe) -> float:
@@ -200,10 +214,6 @@ def _known(plan: GroupRecipe) -> list[Shape]:
     return [leaf.shape for leaf in sorted(tensors, key=lambda leaf: not leaf.floating)]
 
 
-def leaf_name(path: Path) -> str:
-    return next((str(one) for one in reversed(path) if isinstance(one, str)), "")
-
-
 def _following(
     model: nn.Module, plan: GroupRecipe, failure: Failure, fixed: Mapping[str, Recipe]
 ) -> Iterator[GroupRecipe]:
@@ -226,8 +236,13 @@ def _following(
     if _MISSING.search(str(error)):
         yield from optional
     told = list(itertools.islice(dict.fromkeys(found), MAX_CHANGES))
-    yield from told[:FIRST_CHANGES]
+    for change in told[:FIRST_CHANGES]:
+        yield change
+        yield from _alike(plan, [change], fixed)
+    if _open(plan):
+        yield _closed(plan)
     yield from optional
+    yield from _alike(plan, told[FIRST_CHANGES:MAX_ALIKE], fixed)
     yield from _together(plan, fixed)
     yield from told[FIRST_CHANGES:]
     yield from _refilled(plan, fixed)
@@ -291,6 +306,20 @@ def _added(plan: GroupRecipe, name: str) -> GroupRecipe:
 
 def _free(plan: GroupRecipe, fixed: Mapping[str, Recipe]) -> list[tuple[Path, TensorRecipe]]:
     return [(path, leaf) for path, leaf in leaves(plan) if isinstance(leaf, TensorRecipe) and path[0] not in fixed]
+
+
+def _alike(plan: GroupRecipe, changed: list[GroupRecipe], fixed: Mapping[str, Recipe]) -> Iterator[GroupRecipe]:
+    """The changes of one input, made to all inputs of its shape and dtype: both images, support and query set."""
+    before = dict(_free(plan, fixed))
+    for one in changed:
+        for path, leaf in _free(one, fixed):
+            old = before.get(path)
+            others = [place for place, other in before.items() if other == old and place != path]
+            if old is not None and leaf.shape != old.shape and others:
+                for place in others:
+                    one = _with(one, place, leaf)
+                yield one
+                break
 
 
 def _together(plan: GroupRecipe, fixed: Mapping[str, Recipe]) -> Iterator[GroupRecipe]:

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 Uses = Mapping[str, frozenset[str]]
-"""For every name: "called", "iterated", "indexed", "number", "attribute", "key", "unpacked", "compared:WORD"."""
+"""For every name: "called", "iterated", "indexed", "number", "attribute", "mapping", "key", "unpacked",
+"compared:WORD"."""
 
 _ITERATORS = frozenset({"len", "enumerate", "zip", "list", "tuple", "sum", "reversed", "sorted", "map"})
+_OF_MAPPINGS = frozenset({"items", "keys", "values"})
 _MODULES = frozenset({"self", "nn", "torch", "F", "math", "np", "numpy", "functional", "super"})
 _MAX_LITERAL_AXIS = 8
 
@@ -92,8 +94,8 @@ def _name_uses(node: ast.AST, kept: Mapping[str, str], *, whole: bool) -> Iterat
             yield kept[attribute], "attribute"
         case _ if not whole:
             pass
-        case ast.Attribute(value=ast.Name(id=name)) if name not in _MODULES:
-            yield name, "attribute"
+        case ast.Attribute(value=ast.Name(id=name), attr=method) if name not in _MODULES:
+            yield name, "mapping" if method in _OF_MAPPINGS else "attribute"
         case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str())):
             yield name, "key"
         case ast.keyword(arg=None, value=ast.Name(id=name)):

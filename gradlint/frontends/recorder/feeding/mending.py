@@ -1,0 +1,189 @@
+"""Other arguments for a constructor that failed, or whose model no inputs fit: from the error's text and its frames."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradlint.frontends.recorder.feeding.asserted import choices, disagreements
+from gradlint.frontends.recorder.feeding.guessed_config import GuessedConfig
+from gradlint.frontends.recorder.feeding.names import ACTIVATION, NORM, WIDTH, integer, lowered
+
+_HEADS = re.compile(r"head|group|expert|cardinal|patch|window")
+MAX_CHOICES = 4
+"""Keys of a table that are tried in place of the one that it misses."""
+ROWS = 4
+"""Rows of a tensor that a constructor wants."""
+_UNPACKED = re.compile(r"unpack")
+"""After a constructor this is the inputs' fault, which the search for them has to mend."""
+SMALLEST_SIZE = 8
+LONGER = 8
+"""How many times longer a size is made that pooling left nothing of."""
+_PAIRS = (
+    r"tensor a \((\d+)\) must match the size of tensor b \((\d+)\)",
+    r"mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)",
+    r"to have (\d+) channels, but got (\d+)",
+    r"weight of size \[\d+, (\d+).*?input\[\d+, (\d+)",
+    r"[Ee]xpected (?:\w+ )*?(\d+),? (?:but )?got:? (\d+)",
+    r"has size (\d+) for operand \d+ which does not broadcast with previously seen size (\d+)",
+)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a way of building failed: the error, sizes that its checks compared, and keys of a table that misses one.
+
+    `fed` when the model was built, but does not run on any inputs.
+    """
+
+    text: str
+    pairs: tuple[tuple[int, int], ...] = ()
+    keys: tuple[Any, ...] = ()
+    fed: bool = False
+
+    @staticmethod
+    def of(error: BaseException, *, fed: bool = False) -> Trouble:
+        """What an exception tells."""
+        lines = str(error).strip().splitlines() or [""]
+        return Trouble(
+            f"{type(error).__name__}: {lines[0]}", tuple(disagreements(error)), tuple(choices(error))[:MAX_CHOICES], fed
+        )
+
+
+def mended(plan: Mapping[str, Any], trouble: Trouble) -> Iterator[dict[str, Any]]:
+    """Other arguments after a failure: divisibility, types, missing items; fields of configurations too."""
+    for slots, apply in _slots(dict(plan)):
+        yield from (apply(change) for change in _changes(slots, trouble))
+    error = trouble.text
+    if "object has no attribute" in error or "KeyError" in error:
+        plain = [name for name, value in plan.items() if type(value) in (int, str, list, float)]
+        yield from ({**plan, name: GuessedConfig()} for name in plain)
+    if "object has no attribute" in error or "not callable" in error:
+        yield from (
+            {**plan, name: nn.Linear(WIDTH, WIDTH)} for name, value in plan.items() if not isinstance(value, nn.Module)
+        )
+
+
+Change = dict[str, Any]
+
+
+def _slots(plan: Change) -> Iterator[tuple[Change, Callable[[Change], Change]]]:
+    """The plan's own values and those of each configuration in it, with how to put a change of them back."""
+    yield plan, lambda change: plan | change
+    for name, value in plan.items():
+        if isinstance(value, GuessedConfig):
+            for fields, apply in _slots(value.fields):
+                yield fields, _putting(plan, name, value, apply)
+
+
+def _putting(
+    plan: Change, name: str, config: GuessedConfig, apply: Callable[[Change], Change]
+) -> Callable[[Change], Change]:
+    return lambda change: plan | {name: config.fresh(**apply(change))}
+
+
+def _changes(slots: Change, trouble: Trouble) -> Iterator[Change]:
+    yield from _keyed(slots, trouble)
+    yield from _agreeing(slots, trouble)
+    if trouble.fed:
+        yield from _emptied(slots, trouble.text)
+    else:
+        yield from _divisible(slots, trouble.text)
+    if not trouble.fed or not _UNPACKED.search(trouble.text):
+        yield from _typed(slots, trouble.text)
+        yield from _nested(slots, trouble.text)
+
+
+def _integers(slots: Change) -> list[str]:
+    whole = (name for name, value in slots.items() if type(value) is int)
+    return sorted(whole, key=lambda name: not name.endswith("s"))
+
+
+def _keyed(slots: Change, trouble: Trouble) -> Iterator[Change]:
+    """One of the keys that the table has, in place of the one that it misses."""
+    error = trouble.text
+    if "KeyError" in error:
+        wrong = error.removeprefix("KeyError: ")
+        for key in trouble.keys:
+            yield from ({name: key} for name, value in slots.items() if repr(value) == wrong)
+        words = re.findall(r"'(\w+)'", error)
+        yield from ({name: key} for name, value in slots.items() if isinstance(value, str) for key in words)
+    if "index out of range" in error and not trouble.fed:
+        lists = {name: value for name, value in slots.items() if isinstance(value, list)}
+        yield from ({name: [*value, *value]} for name, value in lists.items())
+        if len(lists) > 1:
+            yield {name: [*value, *value] for name, value in lists.items()}
+
+
+def _agreeing(slots: Change, trouble: Trouble) -> Iterator[Change]:
+    """Sizes that a check or an operation found to differ: a whole number, or the length of a list."""
+    told = [(int(found[1]), int(found[2])) for pattern in _PAIRS if (found := re.search(pattern, trouble.text))]
+    both = [pair for first, second in (*trouble.pairs, *told) for pair in ((first, second), (second, first))]
+    for one, other in both:
+        yield from ({name: other} for name, value in slots.items() if type(value) is int and value == one != other > 0)
+        lists = {
+            name: type(value)((*value, *value[-1:] * other)[:other])
+            for name, value in slots.items()
+            if type(value) in (list, tuple) and 0 < len(value) == one != other > 0
+        }
+        yield from ({name: value} for name, value in lists.items())
+        yield from [lists] if len(lists) > 1 else []
+
+
+def _divisible(slots: Change, error: str) -> Iterator[Change]:
+    if re.search(r"divisible|divide|AssertionError|multiple|must be", error):
+        numbers = [int(one) for one in re.findall(r"\d+", error)]
+        integers = _integers(slots)
+        heads = [name for name in integers if _HEADS.search(name)]
+        yield from ({name: size} for name in heads for size in (2, 1, 8))
+        yield dict.fromkeys([name for name in integers if name not in heads], 64)
+        yield dict.fromkeys([name for name in integers if name not in heads], 16)
+        yield from ({name: number} for name in integers for number in numbers[:2])
+
+
+def _emptied(slots: Change, error: str) -> Iterator[Change]:
+    """A size that pools or divides away to nothing: a longer one."""
+    if re.search(r"(\(|\D)0x\d|x0\D|\[0\]|, 0[,\]]|too small|non-zero|negative", error):
+        sizes = [name for name in _integers(slots) if slots[name] >= SMALLEST_SIZE]
+        yield from ({name: slots[name] * LONGER} for name in sizes)
+
+
+def _typed(slots: Change, error: str) -> Iterator[Change]:
+    """Numbers, lists, modules and tensors in place of each other."""
+    integers = _integers(slots)
+    if re.search(r"not iterable|object is not subscriptable|has no len|must be (an )?iterable|unpack", error):
+        yield from ({name: value} for name in integers for value in ([32, 32], [32, 32, 32], (32, 32), [(32, 32)]))
+    if found := re.search(r"'(?:list|tuple|int|float)' object has no attribute '(\w+)'", error):
+        yield from _tensors(slots) if hasattr(torch.Tensor, found[1]) else ()
+    if re.search(r"FloatTensor|torch\.Tensor|Tensor, not|must be Tensor", error):
+        yield from _tensors(slots)
+    if found := re.search(r"'(\w+)' object is not callable", error):
+        named = sorted(slots, key=lambda name: not (ACTIVATION.search(name) or NORM.search(name)))
+        likely = [name for name in named if type(slots[name]).__name__ == found[1]][:MAX_CHOICES]
+        yield from ({name: value} for name in likely for value in (nn.ReLU, nn.Identity()))
+    if re.search(r"list|tuple|unsupported operand|cannot be interpreted as an integer|sequence|inhomogeneous", error):
+        yield from ({name: integer(name)} for name, value in slots.items() if isinstance(value, (list, tuple)))
+    if re.search(r"'float'|type float|type 'float|not float", error):
+        whole = {name: integer(lowered(name)) for name, value in slots.items() if type(value) is float}
+        yield from ({name: value} for name, value in whole.items())
+        yield from [whole] if len(whole) > 1 else []
+    if re.search(r"unsupported operand|not supported between|must be .*int|cannot be interpreted as an integer", error):
+        yield from ({name: integer(lowered(name))} for name, value in slots.items() if isinstance(value, nn.Module))
+
+
+def _tensors(slots: Change) -> Iterator[Change]:
+    """A tensor where a number or a list was."""
+    yield from ({n: torch.ones(ROWS, WIDTH)} for n, value in slots.items() if type(value) in (int, list, tuple, float))
+
+
+def _nested(slots: Change, error: str) -> Iterator[Change]:
+    """Lists of lists: dilations of each kernel, widths of each stage."""
+    if re.search(r"'int' object is not (subscriptable|iterable)|type 'int' has no len|after \* must be", error):
+        flat = {n: v for n, v in slots.items() if type(v) in (list, tuple) and v and all(type(i) is int for i in v)}
+        yield from ({name: [[1, 2, 3]] * len(value)} for name, value in flat.items())
+        yield from ({name: [list(value)] * len(value)} for name, value in flat.items())
