@@ -141,7 +141,7 @@ class Parameter:
     function
     of the file updates it outside of an optimizer, `optimized` whether an optimizer has it (None: no optimizer was
     seen).
-    `measured_rms` is the root mean square of its first gradient.
+    `measured_rms` is the root mean square of its first gradient, `losses` are those that its steps follow.
     """
 
     name: str
@@ -158,6 +158,7 @@ class Parameter:
     optimized: bool | None = None
     initialisations: tuple[Initialisation, ...] = ()
     measured_rms: float | None = None
+    losses: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

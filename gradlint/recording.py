@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gradlint.errors import TargetError
 from gradlint.graph import Edge, Frame, Model, ModelGraph, Node, NodeKind, Passage, Reason, ValueKind
-from gradlint.training import TrainingStep
+from gradlint.training import Event, TrainingStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,22 @@ def _mapped(
         replace(n, frames=tuple(filter(None, map(frame, n.frames))), grad_frame=frame(n.grad_frame))
         for n in recording.nodes
     )
-    training = recording.training and replace(
-        recording.training,
-        events=tuple(replace(e, frame=frame(e.frame), written=frame(e.written)) for e in recording.training.events),
-    )
+    training = recording.training and mapped_training(recording.training, frame)
     models = tuple(_mapped_model(model, frame, shown) for model in recording.models)
     return replace(recording, nodes=nodes, models=models, training=training)
+
+
+def mapped_training(step: TrainingStep, frame: Callable[[Frame | None], Frame | None]) -> TrainingStep:
+    """The same training step with every frame changed."""
+
+    def event(old: Event) -> Event:
+        conditions = tuple(replace(c, frame=frame(c.frame)) for c in old.conditions)
+        loop = tuple(filter(None, map(frame, old.loop)))
+        return replace(old, frame=frame(old.frame), written=frame(old.written), loop=loop, conditions=conditions)
+
+    return replace(
+        step, events=tuple(map(event, step.events)), loop=frame(step.loop), around=tuple(map(event, step.around))
+    )
 
 
 def _mapped_model(model: Model, frame: Callable[[Frame | None], Frame | None], shown: Callable[[str], str]) -> Model:

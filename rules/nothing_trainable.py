@@ -176,7 +176,7 @@ class NothingTrainable(GraphRule):
             frozen = f"every one of its {len(model.parameters)} parameter tensors is frozen"
             yield self._said(graph, _frozen_at(model), frozen, UNFREEZE)
         elif _without_parameters(graph):
-            yield self._said(graph, _loss_at(graph), "nothing that it returns depends on its parameters", USE_LAYERS)
+            yield self._said(graph, _lost_at(graph), "nothing that it returns depends on its parameters", USE_LAYERS)
 
     def _said(self, graph: ModelGraph, at: Frame | None, why: str, cure: str) -> Finding:
         name = graph.model.name
@@ -193,8 +193,11 @@ def _without_parameters(graph: ModelGraph) -> bool:
     return bool(graph.model.targets) and not touched & graph.useful
 
 
-def _loss_at(graph: ModelGraph) -> Frame | None:
-    """The place of the backward call."""
+def _lost_at(graph: ModelGraph) -> Frame | None:
+    """The place that built what forward never uses; of parameters that it does use, the backward call."""
+    unread = [p.made for p in graph.model.trainable if p.node is None]
+    if len(unread) == len(graph.model.trainable) and unread[0]:
+        return unread[0]
     passes = graph.training.of(EventKind.BACKWARD) if graph.training else ()
     return passes[0].frame if passes else None
 

@@ -254,8 +254,15 @@ def _dropped(graph: ModelGraph) -> Iterator[Unused]:
     others = [p.name for p in graph.model.trainable if p.name not in dropped]
     for part, members in groupby(_trained(reach(graph).dropped), key=lambda p: _largest(p.name, others)):
         lost = tuple(members)
-        last = graph.node(max(graph.reached([p.node for p in lost if p.node is not None])))
-        yield graph.model.calls.get(part) or user_frame(last) or lost[0].made, part, lost
+        yield graph.model.calls.get(part) or _last_read(graph, lost) or lost[0].made, part, lost
+
+
+def _last_read(graph: ModelGraph, lost: tuple[Parameter, ...]) -> Frame | None:
+    """The last op that is computed from parameters; None where only a copy or a moving average reads them."""
+    nodes = [p.node for p in lost if p.node is not None]
+    if not any(edge.open for node in nodes for edge in graph.outgoing(node)):
+        return None
+    return user_frame(graph.node(max(graph.reached(nodes))))
 
 
 def _largest(name: str, others: list[str]) -> str:

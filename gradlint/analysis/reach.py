@@ -12,19 +12,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from weakref import WeakKeyDictionary
 
+from gradlint.analysis.prices import AGES, HARD, ON_PURPOSE, is_cut, price, surcharges
 from gradlint.frame import Frame
 from gradlint.graph import Edge, GradientState, ModelGraph, Node, Parameter, Reason
 from gradlint.training import EventKind
-
-PRICES = {Reason.NON_DIFFERENTIABLE: 12, Reason.DETACH: 11, Reason.GRAD_DISABLED: 11}
-CUT_PRICE = 10
-"""Correct code is full of masks and selections, and has detached branches and rollouts without gradients too; it has no
-round trips through numbers. So of two ways to a loss the one with the rarer kind of cut is to blame.
-"""
-DATA_PRICE = 1
-"""What a cut costs more that lies before the step, in data of an earlier rollout."""
-AGES = 1000
-"""Cuts on one way by which their age counts less than their price; of equal ways the one cut last is to blame."""
 
 PRECEDENCE = (
     Reason.MASKED,
@@ -41,12 +32,11 @@ PRECEDENCE = (
 )
 """Of several cuts in one expression the first in this order is named (catalogue of rules, GL1)."""
 
-HARD = frozenset({Reason.NUMPY, Reason.SCALAR, Reason.REWRAP, Reason.NON_DIFFERENTIABLE, Reason.INTEGER_CAST})
-"""Cuts that stay cut when gradients are switched on again before them."""
-
 NO_GRADIENT = "does not require grad"
+READ = "source"
+"""How a model was captured whose backward passes are read and not run."""
+
 RELATED_LIMIT = 4
-_WHOLE = ("int", "uint", "bool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +87,10 @@ def _reach(graph: ModelGraph) -> Reach:
     unused = [p for p in trainable if p.node is None or p.node not in graph or not any(graph.outgoing(p.node))]
     starved = _starved(graph, trainable)
     lost = [p for p in starved if p not in unused]
-    steps = _cheapest(graph)
+    steps = {own: _cheapest(graph, own) for own in {p.losses for p in lost}}
     masked = [(_cut(graph, edge), graph.reaching([edge.source])) for edge in _masked(graph)]
-    traced = [(p, (*(cut for cut, behind in masked if p.node in behind), *_cuts(graph, steps, p))) for p in lost]
+    hiding = [tuple(cut for cut, behind in masked if p.node in behind) for p in lost]
+    traced = [(p, (*before, *_cuts(graph, steps[p.losses], p))) for p, before in zip(lost, hiding, strict=True)]
     return Reach(
         starved=tuple(p.name for p in trainable if p in starved or p in unused),
         unused=tuple(p.name for p in unused),
@@ -110,7 +101,8 @@ def _reach(graph: ModelGraph) -> Reach:
 
 def measured(graph: ModelGraph) -> bool:
     """Whether a backward pass ran to its end (or failed because nothing required a gradient)."""
-    passes = graph.training.of(EventKind.BACKWARD) if graph.training else ()
+    ran = graph.training if graph.model.capture != READ else None
+    passes = ran.of(EventKind.BACKWARD) if ran else ()
     return any(not event.error or NO_GRADIENT in event.error for event in passes)
 
 
@@ -144,46 +136,25 @@ def _in_outputs(graph: ModelGraph, parameter: Parameter) -> bool:
     return parameter.node is not None and parameter.node in graph.reaching(graph.model.outputs)
 
 
-def price(graph: ModelGraph, edge: Edge, shared: frozenset[int] = frozenset()) -> int:
-    """What a way through this edge costs; a whole number's edge is a consequence of the cut that made it whole.
+def _cheapest(graph: ModelGraph, own: tuple[int, ...] = ()) -> dict[int, Edge]:
+    """For every node that some target is computed from, the first edge of its cheapest way there.
 
-    `shared` are values that several steps read: data of an earlier rollout, which no step is meant to learn through.
+    `own` are the losses to prefer, those that train the parameter in question.
     """
-    if edge.open or _is_whole(graph.node(edge.source)):
-        return 0
-    own = PRICES.get(edge.reason, CUT_PRICE) if edge.reason else CUT_PRICE
-    return own + DATA_PRICE * (edge.target in shared)
-
-
-def between_steps(graph: ModelGraph) -> frozenset[int]:
-    """The values that the losses of two steps of one loop are computed from."""
-    losses = graph.training.of(EventKind.LOSS) if graph.training else ()
-    places: dict[Frame | None, list[int]] = {}
-    for event in losses:
-        if event.node is not None:
-            places.setdefault(event.frame, []).append(event.node)
-    pairs = [(nodes[0], nodes[-1]) for nodes in places.values() if len(nodes) > 1]
-    return frozenset(node for one, two in pairs for node in graph.reaching([one]) & graph.reaching([two]))
-
-
-def _is_whole(node: Node) -> bool:
-    return node.dtype is not None and node.dtype.startswith(_WHOLE)
-
-
-def _cheapest(graph: ModelGraph) -> dict[int, Edge]:
-    """For every node that some target is computed from, the first edge of its cheapest way there."""
-    best = {target: 0 for target in graph.model.targets if target in graph}
+    unit = AGES * len(graph)
+    targets = [target for target in graph.model.targets if target in graph]
+    best = {target: 0 if not own or target in own else ON_PURPOSE * unit for target in targets}
     first: dict[int, Edge] = {}
-    shared = between_steps(graph)
-    queue = [(0, -target) for target in best]
+    surcharge = surcharges(graph)
+    queue = [(cost, -target) for target, cost in best.items()]
     heapq.heapify(queue)
     while queue:
         cost, negative = heapq.heappop(queue)
         if cost > best[-negative]:
             continue
         for edge in graph.incoming(-negative):
-            paid = price(graph, edge, shared)
-            total = cost + (paid * AGES * len(graph) + len(graph) - edge.target if paid else 0)
+            paid = price(graph, edge) + surcharge(edge)
+            total = cost + (paid * unit + len(graph) - edge.target if paid else 0)
             if total < best.get(edge.source, total + 1):
                 best[edge.source] = total
                 first[edge.source] = edge
@@ -193,7 +164,7 @@ def _cheapest(graph: ModelGraph) -> dict[int, Edge]:
 
 def _cuts(graph: ModelGraph, steps: dict[int, Edge], parameter: Parameter) -> tuple[Cut, ...]:
     """The cuts on a parameter's cheapest way, in its direction; empty when no way leads to a target."""
-    return tuple(_cut(graph, edge) for edge in way(steps, parameter.node) if price(graph, edge))
+    return tuple(_cut(graph, edge) for edge in way(steps, parameter.node) if is_cut(graph, edge))
 
 
 def _masked(graph: ModelGraph) -> Iterator[Edge]:
@@ -264,7 +235,7 @@ def _beside(graph: ModelGraph, parameters: list[Parameter]) -> Iterator[Cut]:
     start = [p.node for p in parameters if p.node is not None]
     for node in graph.reached(start, lambda edge: edge.open):
         for edge in graph.outgoing(node):
-            if price(graph, edge) and edge.target in graph.useful:
+            if is_cut(graph, edge) and edge.target in graph.useful:
                 yield _cut(graph, edge)
 
 

@@ -76,6 +76,7 @@ def _parameter(
         optimized=id(value) in monitor.optimized if optimizers_seen else None,
         initialisations=tuple(_initialisations(value)),
         measured_rms=monitor.rms.get(id(value)),
+        losses=monitor.losses_of(value),
     )
 
 
@@ -94,7 +95,9 @@ def outermost(name: str, touched: Iterable[str], called: Container[str] = ()) ->
 
 
 def _called(root: nn.Module, modules: Modules) -> set[str]:
-    return {name for name, part in root.named_modules() if id(part) in modules.called}
+    """The parts that were called, and the containers around them, which nobody calls."""
+    names = [name.split(".") for name, part in root.named_modules() if id(part) in modules.called]
+    return {".".join(parts[:depth]) for parts in names for depth in range(1, len(parts) + 1)}
 
 
 def _made(root: nn.Module, part: str, value: nn.Parameter, modules: Modules) -> Frame | None:

@@ -100,6 +100,15 @@ def switch(
     return result
 
 
+def differentiate(
+    recorder: Recorder, name: str, function: Any, args: tuple[Any, ...], options: dict[str, Any], frame: FrameType
+) -> Any:
+    """`torch.autograd.grad`: what it differentiates by must require a gradient, which then hides no cut."""
+    for tensor in tensors_in((options.get("inputs", args[1:2]),)):
+        recorder.tape.unmask(recorder.node_of(tensor))
+    return recorder.record(function, name, args, options, frame)
+
+
 def detach_in_place(
     recorder: Recorder, name: str, function: Any, args: tuple[Any, ...], options: dict[str, Any], frame: FrameType
 ) -> Any:
@@ -141,4 +150,5 @@ HANDLERS: dict[str, Handler] = {
     "set:requires_grad": switch,
     "set:data": replace_data,
     "detach_": detach_in_place,
+    "grad": differentiate,
 }

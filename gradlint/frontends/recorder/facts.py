@@ -13,6 +13,9 @@ from gradlint import ops
 from gradlint.frontends.recorder.taint import Origin
 from gradlint.graph import Passage, Reason
 
+REPEATED = "repeated"
+"""Literal of a call that has one tensor at two positions."""
+
 TEXT_LIMIT = 60
 """Characters of a literal string argument that are kept."""
 MULTIPLICATIONS = frozenset({"mul", "mul_", "multiply", "multiply_", "__mul__", "__rmul__", "__imul__"})
@@ -21,6 +24,9 @@ OVERWRITES = frozenset(
     "zero_ fill_ copy_ normal_ uniform_ random_ bernoulli_ exponential_ cauchy_ geometric_ log_normal_ set_".split()
 )
 """In-place calls that leave nothing of the old content."""
+
+_ALLOCATIONS = frozenset({"new_zeros", "new_ones", "new_empty", "new_full", "new_empty_strided"})
+"""Methods that take a tensor's dtype and device and none of its values; only `new_full` reads its fill value."""
 
 Fact = tuple[Passage, Reason | None]
 _VANISHED: Fact = (Passage.ZERO, Reason.ZERO)
@@ -130,7 +136,7 @@ def _is_shape_only(known: ops.OpFacts | None, name: str, place: int | str) -> bo
     if name in OVERWRITES:
         return place == 0
     if known is None or place not in known.nondifferentiable_inputs:
-        return name.endswith("_like")
+        return name.endswith("_like") or (name in _ALLOCATIONS and place == 0)
     return known.kind in (ops.Kind.RESHAPE, ops.Kind.CAST, ops.Kind.FACTORY) or name.endswith("_like")
 
 
@@ -184,9 +190,16 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def literals(args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
-    """The numbers, texts and short tuples among the arguments, by position or by name."""
+    """The numbers, texts and short tuples among the arguments, by position or by name; and whether a tensor repeats."""
     named = {**{str(position): value for position, value in enumerate(args)}, **options}
-    return {key: _plain(value) for key, value in named.items() if _is_literal(value)}
+    found = {key: _plain(value) for key, value in named.items() if _is_literal(value)}
+    return found | {REPEATED: True} if _repeats(args) else found
+
+
+def _repeats(args: tuple[Any, ...]) -> bool:
+    """Whether one tensor stands at two positions, as in `x * x`."""
+    tensors = [id(value) for value in args if isinstance(value, torch.Tensor)]
+    return len(set(tensors)) < len(tensors)
 
 
 def _is_literal(value: Any) -> bool:

@@ -250,11 +250,12 @@ class Recorder(TorchFunctionMode):
         return node
 
     def is_result(self, data: torch.Tensor, parameter: torch.Tensor) -> bool:
-        """Whether a new parameter takes over a value that the model computed, outside of any constructor."""
+        """Whether a new parameter takes over a value that a model computed or learns, outside of any constructor."""
         if autograd.history(data) is not None:
             return True
         found = autograd.marked(data)
-        if found is None or not self.is_computed(found[0]):
+        learnt = data.requires_grad and self.owner() is not None
+        if found is None or not (learnt or self.is_computed(found[0])):
             return False
         return not any(code.co_name == "__init__" for code, _ in escapes.made_at(parameter))
 

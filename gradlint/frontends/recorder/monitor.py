@@ -18,6 +18,15 @@ from gradlint.graph import Frame
 from gradlint.training import RETAINED, Event, EventKind
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was known when the first backward call failed because nothing required a gradient."""
+
+    events: int
+    losses: int
+    arrived: frozenset[int]
+
+
 @dataclass(slots=True)
 class GradientMonitor:
     """Collects what the backward passes and the optimizers of a run did."""
@@ -31,11 +40,18 @@ class GradientMonitor:
     optimized: set[int] = field(default_factory=set)
     rms: dict[int, float] = field(default_factory=dict)
     optimizers: int = 0
+    refusal: Refusal | None = None
+    unfed: frozenset[int] | None = None
+    due: list[int] = field(default_factory=list)
+    stepping: bool = False
+    served: dict[int, list[int]] = field(default_factory=dict)
 
     def before_backward(self, tensors: Sequence[torch.Tensor], frame: FrameType | None, retain_graph: bool) -> None:
         """Notes the loss, and every parameter that wants a gradient now."""
         with torch._C.DisableTorchFunction():
             nodes = [self.recorder.node_of(tensor) for tensor in tensors]
+        self.due = nodes if self.stepping else [*self.due, *nodes]
+        self.stepping = False
         for node in nodes:
             self.losses.append(node)
             self.events.append(Event(EventKind.LOSS, _user(frame), node, error=RETAINED if retain_graph else ""))
@@ -47,6 +63,8 @@ class GradientMonitor:
         """Notes which parameters have a gradient now."""
         node = self.losses[-1] if self.losses else None
         self.events.append(self._event(EventKind.BACKWARD, _user(frame), node, error))
+        if self.refusal is None and inplace.NO_GRADIENT in str(error):
+            self.refusal = Refusal(len(self.events), len(self.losses), frozenset(self.arrived))
         with torch._C.DisableTorchFunction():
             for parameter in self.parameters():
                 if parameter.grad is not None:
@@ -81,8 +99,28 @@ class GradientMonitor:
         return next((event.frame for event in reversed(self.events) if event.kind is EventKind.STEP), None)
 
     def stepped(self, optimizer: Any, frame: FrameType | None) -> None:
-        """Notes a step."""
+        """Notes a step, and of the first one behind a failed backward call which parameters it cannot move."""
         self.events.append(Event(EventKind.STEP, _user(frame)))
+        self.stepping = True
+        held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        for parameter in held:
+            self.served.setdefault(id(parameter), []).extend(self.due)
+        if self.refusal is not None and self.unfed is None:
+            self.unfed = frozenset(id(parameter) for parameter in held if parameter.grad is None)
+
+    def losses_of(self, parameter: torch.Tensor) -> tuple[int, ...]:
+        """The losses since the step before, of every step of an optimizer that holds a parameter."""
+        known = set(self.losses)
+        return tuple(node for node in dict.fromkeys(self.served.get(id(parameter), ())) if node in known)
+
+    def settle(self) -> None:
+        """Forgets what ran behind a failed backward call, when it fed the very parameters that the call was to feed.
+
+        A discriminator whose own loss is cut off gets a gradient of the generator's loss all the same.
+        """
+        if self.refusal is not None and self.unfed and self.unfed & self.arrived:
+            del self.events[self.refusal.events :], self.losses[self.refusal.losses :]
+            self.arrived &= self.refusal.arrived
 
     def zeroed(self, frame: FrameType | None) -> None:
         """Notes a clearing."""

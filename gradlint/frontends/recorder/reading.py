@@ -184,14 +184,21 @@ def _assignments(path: str) -> dict[tuple[str, str], Frame]:
     found: dict[tuple[str, str], Frame] = {}
     for cls in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
         for node in ast.walk(cls):
-            for target in node.targets if isinstance(node, ast.Assign) else ():
-                if (
-                    isinstance(target, ast.Attribute)
-                    and isinstance(target.value, ast.Name)
-                    and isinstance(node, ast.Assign)
-                ):
-                    found.setdefault((cls.name, target.attr), _frame_of(node.value, path))
+            for target, value in _pairs(node) if isinstance(node, ast.Assign) else ():
+                if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+                    found.setdefault((cls.name, target.attr), _frame_of(value, path))
     return found
+
+
+def _pairs(node: ast.Assign) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """The targets of an assignment with their values: of `a, b = c, d` two pairs, of `a, b = c` all of c for both."""
+    for target in node.targets:
+        if not isinstance(target, (ast.Tuple, ast.List)):
+            yield target, node.value
+            continue
+        values = node.value.elts if isinstance(node.value, (ast.Tuple, ast.List)) else []
+        matched = len(values) == len(target.elts) and not any(isinstance(part, ast.Starred) for part in target.elts)
+        yield from zip(target.elts, values if matched else [node.value] * len(target.elts), strict=True)
 
 
 def _frame_of(node: ast.expr, path: str) -> Frame:

@@ -96,6 +96,7 @@ def _trained(session: Session, module: ModuleType, tree: ast.Module, job: dict[s
     """The models that took part in the file's own training step, judged at its loss."""
     with session.recording():
         result = replay(module, tree, session.monitor, REPLAY_SHARE * job.get("seconds", DEFAULT_SECONDS))
+    session.monitor.settle()
     if result.error is not None:
         session.monitor.forward_failed(result.error)
     if not _judged(session, result):

@@ -55,6 +55,12 @@ class Tape:
         if old is None or old[0] is not Passage.FLOWS:
             self.edges[source, target] = (passage, reason)
 
+    def unmask(self, target: int) -> None:
+        """Opens the edges to a value whose gradient was switched on by hand, because that is asked for."""
+        for ends, (_, reason) in self.edges.items():
+            if ends[1] == target and reason is Reason.MASKED:
+                self.edges[ends] = (Passage.FLOWS, None)
+
     def decoded_edges(self) -> tuple[Edge, ...]:
         """All edges as graph edges."""
         return tuple(Edge(source, target, *fact) for (source, target), fact in self.edges.items())

@@ -29,8 +29,8 @@ Names = dict[str, frozenset[str]]
 class Case:
     """A labelled program.
 
-    `starved` per root model is what autograd leaves without a gradient, `newly` what the injection added to it;
-    `optional` are parameters whose gradient is identically zero though a path reaches them. `loses` is whether
+    `starved` per root model is what autograd leaves without a gradient, `newly` what of it had one in the untouched
+    program; `optional` are parameters whose gradient is identically zero though a path reaches them. `loses` is whether
     something must be reported, on one of `lines`; `soft` when a warning will do; `tolerated` rules may fire on these
     lines in any case.
     """
@@ -114,7 +114,9 @@ def _labelled(model: Anatomy, injection: Injection, plan: Plan, detached: Plan) 
         if zeros is None:
             return None
         starved, optional = zeros
-    newly = {name: starved[name] - model.base.starved(name) for name in roots}
+    elif any(_fresh_zeros(model, outcome).values()):
+        optional = _vanishing(model, text, starved)
+    newly = {name: starved[name] & model.base.reached[name] for name in roots}
     loses = any(newly.values()) or _withdrawn(injection, model, outcome)
     if (injection.harmless and loses) or (injection.frees and not loses):
         return None
@@ -160,6 +162,19 @@ def _zeros(model: Anatomy, text: str, detached: str) -> tuple[Names, Names] | No
     if any(not starved[name] <= zero.get(name, _NOTHING) for name in roots):
         return None
     return starved, {name: zero[name] - natural.get(name, _NOTHING) - starved[name] for name in roots}
+
+
+def _fresh_zeros(model: Anatomy, outcome: oracle.Outcome) -> Names:
+    """What has a gradient of zeros, and has it not in the untouched program."""
+    return {name: outcome.zero.get(name, _NOTHING) - model.base.zero.get(name, _NOTHING) for name in _roots(model)}
+
+
+def _vanishing(model: Anatomy, text: str, starved: Names) -> Names:
+    """What has a gradient of zeros in every draw of the parameters, as what lies before the sign of a value."""
+    zero, natural = oracle.always_zero(text), _natural_zeros(model.name)
+    if zero is None or natural is None:
+        return dict.fromkeys(starved, _NOTHING)
+    return {name: zero.get(name, _NOTHING) - natural.get(name, _NOTHING) - starved[name] for name in starved}
 
 
 @cache

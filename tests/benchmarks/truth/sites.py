@@ -22,6 +22,8 @@ Span = tuple[int, int, int, int]
 class Site:
     """One expression whose every value was a floating tensor that requires a gradient.
 
+    The call that makes a parameter is none: what is put around it takes the parameter away from its module.
+
     `kind` says what becomes of the value: assign, return, argument, element, operand, receiver or other. `target` is
     the single name that it is assigned to, `callee` the text of the module that it is the result of.
     """
@@ -59,6 +61,7 @@ class _Seen:
     dims: set[int] = field(default_factory=set)
     last: int = 1 << 30
     leaf: bool = False
+    parameter: bool = False
     module: nn.Module | None = None
 
     def add(self, value: Any) -> None:
@@ -69,6 +72,7 @@ class _Seen:
             self.dims.add(value.dim())
             self.last = min(self.last, value.shape[-1] if value.dim() else 1)
             self.leaf = self.leaf or value.is_leaf
+            self.parameter = self.parameter or isinstance(value, nn.Parameter)
 
 
 def _flows(value: Any) -> bool:
@@ -167,6 +171,8 @@ class _Places:
     def _site(self, node: ast.expr) -> Site | None:
         what, statement = self._seen(node), self._around(node, ast.stmt)
         if not what.tensor or not isinstance(statement, ast.stmt) or not self._usable(node):
+            return None
+        if what.parameter and isinstance(node, ast.Call):
             return None
         function, owner = self._around(node, ast.FunctionDef), self._around(node, ast.ClassDef)
         return Site(

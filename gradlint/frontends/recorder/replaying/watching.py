@@ -16,6 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 import gradlint
 from gradlint.frontends.recorder import patches
+from gradlint.frontends.recorder.inplace import NO_GRADIENT
 
 INTERNAL = tuple(os.path.join(os.path.abspath(package.__path__[0]), "") for package in (torch, gradlint))
 
@@ -144,7 +145,10 @@ def _shorten(optimizer: Optimizer, *_: Any) -> None:
 
 
 class _Passes:
-    """The backward calls under way: `Tensor.backward` calls `autograd.backward`, which must not be reported again."""
+    """The backward calls under way: `Tensor.backward` calls `autograd.backward`, which must not be reported again.
+
+    A loss without a graph ends the user's program, and not the replay: later losses show what else was meant to learn.
+    """
 
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
@@ -189,7 +193,8 @@ class _Passes:
             run()
         except BaseException as error:
             self._monitor.after_backward(tensors, frame, error)
-            raise
+            if NO_GRADIENT not in str(error):
+                raise
         else:
             self._monitor.after_backward(tensors, frame, None)
         finally:
