@@ -6,6 +6,9 @@ cuts off one half of the signal, so the weights need twice the variance: He init
 2.2), or Xavier with `gain=nn.init.calculate_gain("relu")`. One layer more or less does not matter much; ten of them
 leave a thousandth.
 
+The fix is an unsafe one: training starts from other weights, and a call that fills layers without a ReLU too gives
+those more than they need.
+
 Bad:
 
     ```python
@@ -59,6 +62,52 @@ Bad:
 
     ```text
     7:9 warning: `xavier_normal_` is made for tanh, and the ReLU behind 2 weights halves the signal's power
+    ```
+
+Fixed:
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Pricing(nn.Module):
+        def __init__(self, width=64):
+            super().__init__()
+            self.first = nn.Linear(20, width)
+            self.second = nn.Linear(width, width)
+            self.price = nn.Linear(width, 1)
+            nn.init.kaiming_uniform_(self.first.weight, nonlinearity="relu")
+            nn.init.kaiming_uniform_(self.second.weight, nonlinearity="relu")
+
+        def forward(self, x):
+            x = torch.relu(self.first(x))
+            x = torch.relu(self.second(x))
+            return self.price(x)
+    ```
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    def initialise(module):
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+
+
+    class Patches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = nn.Sequential(
+                nn.Conv2d(3, 16, 3), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.LeakyReLU()
+            )
+            self.score = nn.Linear(32, 5)
+            self.apply(initialise)
+
+        def forward(self, image):
+            return self.score(self.features(image).mean(dim=(2, 3)))
     ```
 
 Good: a norm layer stands between.
@@ -195,12 +244,14 @@ from itertools import groupby
 from gradlint import ops
 from gradlint.analysis.gradient_path import affected, counted
 from gradlint.analysis.structure import SUMS, Layer, Run, initialised_by, is_rectifier, runs
-from gradlint.finding import Finding, Severity
+from gradlint.code import Code
+from gradlint.finding import Finding, Fix, Severity
 from gradlint.frame import Frame
 from gradlint.graph import Initialisation, ModelGraph, Node
 from gradlint.rule import GraphRule
 
 HE = {"xavier_uniform_": "kaiming_uniform_", "xavier_normal_": "kaiming_normal_"}
+INIT = "torch.nn.init."
 GAIN_KEYS = ("gain", "0")
 """Xavier's gain by keyword, and by its position among the arguments behind the tensor."""
 
@@ -234,6 +285,14 @@ class XavierBeforeRelu(GraphRule):
             count=counted(weights, "weight"),
             extra=affected(graph.model, weights),
         )
+
+    def fix(self, finding: Finding, code: Code) -> Fix | None:
+        """He initialisation of the same distribution; training starts from other weights."""
+        better = HE.get(code.resolved(code.call.func).removeprefix(INIT))
+        if better is None:
+            return None
+        gained = code.keyword(code.call, "nonlinearity", '"relu"', position=1, instead="gain")
+        return code.unsafe(code.rename(code.call.func, INIT + better), gained)
 
 
 def _hidden(run: Run) -> tuple[Layer, ...]:
