@@ -12,6 +12,11 @@ def main() -> int:
     if sys.argv[1:2] in (["--version"], ["-V"]):
         sys.stdout.write(f"gradlint {__version__}\n")
         return 0
+    from gradlint.encore import again
+
+    code = again(sys.argv[1:])
+    if code is not None:
+        return code
     from gradlint.cli import run
 
     return run(sys.argv[1:])

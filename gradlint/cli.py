@@ -1,4 +1,4 @@
-"""The command line: the only module that prints, and that decides how the process ends."""
+"""The command line: its commands and flags, and how the process ends."""
 
 from __future__ import annotations
 
@@ -8,22 +8,40 @@ import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from gradlint import streams
 from gradlint.errors import GradlintError, TargetError, UsageError, did_you_mean
+from gradlint.linting import (
+    BROKEN,
+    CLEAN,
+    FOUND,
+    INTERRUPTED,
+    MISUSED,
+    announce,
+    lint_and_report,
+    linted,
+    run_settings,
+    settings_tree,
+)
+from gradlint.options import (
+    Baseline,
+    Color,
+    Config,
+    Inputs,
+    Isolated,
+    Mebibytes,
+    Quiet,
+    Seconds,
+    Targets,
+    Verbose,
+    Words,
+)
+from gradlint.terminal import ISSUES, colored, note, say, session, view, write_file
 
-if TYPE_CHECKING:
-    from gradlint.config import Settings
-    from gradlint.finding import Report
-
-CLEAN, FOUND, MISUSED, BROKEN, INTERRUPTED = 0, 1, 2, 3, 130
-INTERNAL = "internal"
-"""The code of a failure in a report that is gradlint's own fault."""
-
-ISSUES = "https://github.com/gradlint/gradlint/issues"
 DEFAULT_COMMAND = "check"
 DEMO_FILE = "demo.py"
 
@@ -58,17 +76,6 @@ app = typer.Typer(
     epilog="gradlint TARGET... is short for gradlint check TARGET...; gradlint --version prints the version.",
 )
 
-Targets = Annotated[list[str] | None, typer.Argument(metavar="TARGET...", help="Files, folders, model.py:Net, - …")]
-Words = Annotated[list[str] | None, typer.Option(metavar="RULE", help="A code, name or prefix; repeat or use commas.")]
-Config = Annotated[list[str] | None, typer.Option(metavar="FILE|KEY=VALUE", help="A settings file or one setting.")]
-Inputs = Annotated[list[str] | None, typer.Option("--input", metavar="1x3x224x224", help="An input of the model.")]
-Seconds = Annotated[str | None, typer.Option(metavar="SECONDS", help="Time for one model's worker.")]
-Mebibytes = Annotated[str | None, typer.Option(metavar="MIB", help="Memory for one model's worker.")]
-Quiet = Annotated[bool | None, typer.Option("--quiet", "-q", help="Findings only.")]
-Verbose = Annotated[bool | None, typer.Option("--verbose", "-v", help="Say every step, and why an attempt failed.")]
-Isolated = Annotated[bool, typer.Option("--isolated", help="Read no settings file.")]
-Color = Annotated[str | None, typer.Option(metavar="auto|always|never", help="Colour on the terminal.")]
-
 
 @app.command()
 def check(
@@ -94,6 +101,11 @@ def check(
     require_trace: Annotated[bool | None, typer.Option("--require-trace", help="Fail on what is not traced.")] = None,
     stdin_filename: Annotated[str | None, typer.Option(metavar="FILE", help="The name of what `-` reads.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB")] = None,
+    baseline: Baseline = None,
+    diff_base: Annotated[str | None, typer.Option(metavar="REV", help="Only lines changed since then count.")] = None,
+    fix: Annotated[bool | None, typer.Option("--fix", help="Apply the safe fixes.")] = None,
+    unsafe_fixes: Annotated[bool | None, typer.Option("--unsafe-fixes", help="The others too, with --fix.")] = None,
+    diff: Annotated[bool | None, typer.Option("--diff", help="Print what --fix would change; write nothing.")] = None,
     quiet: Quiet = None,
     verbose: Verbose = None,
     color: Color = None,
@@ -103,7 +115,61 @@ def check(
     given["depth"] = _depth(given.pop("source"), given.pop("trace"))
     given["cache"] = False if given.pop("no_cache") else None
     texts = given.pop("targets") or ["."]
-    return _check(texts, _settings(texts, given))
+    return lint_and_report(texts, settings_tree(given))
+
+
+@app.command()
+def baseline(
+    targets: Targets = None,
+    select: Words = None,
+    ignore: Words = None,
+    extend_select: Words = None,
+    source: Annotated[bool, typer.Option("--source", "--no-trace", help="Import nothing of the user's.")] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="Import, build and run the models in a worker.")] = False,
+    baseline: Baseline = None,
+    config: Config = None,
+    isolated: Isolated = False,
+    jobs: Annotated[str | None, typer.Option("--jobs", "-j", metavar="N", help="Workers at once.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB")] = None,
+    quiet: Quiet = None,
+    verbose: Verbose = None,
+    color: Color = None,
+) -> int:
+    """Write today's findings down, so that only new ones count."""
+    from gradlint.baseline import FILE, today, written
+
+    given = dict(locals())
+    for name in ("FILE", "today", "written"):
+        del given[name]
+    given["depth"] = _depth(given.pop("source"), given.pop("trace"))
+    texts = given.pop("targets") or ["."]
+    tree = settings_tree(given)
+    settings = run_settings(texts, tree)
+    file = Path(settings.root, settings.baseline or FILE)
+    result = linted(texts, settings.model_copy(update={"baseline": str(file) if file.exists() else None}), tree)
+    entries = today(result.comparison, file)
+    write_file(file, written(entries))
+    note(f"{len(entries)} findings written to {os.path.relpath(file)}")
+    return CLEAN
+
+
+@app.command("cache")
+def clean_cache(
+    action: Annotated[str, typer.Argument(metavar="clean", help="Removes the cache.")],
+    cache_dir: Annotated[str | None, typer.Option(metavar="FOLDER")] = None,
+    config: Config = None,
+    isolated: Isolated = False,
+) -> int:
+    """Remove the verdicts that are kept for the next run."""
+    if action != "clean":
+        raise UsageError(f"cache {action}: gradlint can clean the cache, nothing else{did_you_mean(action, ['clean'])}")
+    from gradlint.cache import clean
+    from gradlint.source_run import folder
+
+    given = {"cache_dir": cache_dir, "config": config, "isolated": isolated}
+    place = folder(run_settings(["."], settings_tree(given)))
+    note(f"{os.path.relpath(place)} {'is removed' if clean(place) else 'does not exist'}")
+    return CLEAN
 
 
 @app.command()
@@ -122,12 +188,13 @@ def why(
     """Show a parameter's way to the loss, op by op, and where it ends."""
     given = dict(locals())
     del given["parameter"]
-    settings = _settings([given.pop("target")], given)
-    _announce([target], settings)
-    from gradlint.engine import why as ask
+    given.pop("target")
+    settings = run_settings([target], settings_tree(given))
+    announce([target], settings)
     from gradlint.report.way import render
+    from gradlint.tracing import why as ask
 
-    _say(render(ask(target, parameter, settings), _view(settings)))
+    say(render(ask(target, parameter, settings), view(settings)))
     return CLEAN
 
 
@@ -139,7 +206,7 @@ def rule(
     """List the rules, print a rule's page, or find the rule of an error message."""
     from gradlint.symptoms import answer
 
-    _say(answer(" ".join(words or ()), _colored(color or "auto")))
+    say(answer(" ".join(words or ()), colored(color or "auto")))
     return CLEAN
 
 
@@ -157,7 +224,7 @@ def demo(
     given = dict(locals())
     given = {key: given[key] for key in ("output_format", "quiet", "verbose", "color")} | {"isolated": True}
     with planted(keep, DEMO_FILE) as folder, contextlib.chdir(folder):
-        return _check([DEMO_FILE], _settings([DEMO_FILE], given))
+        return lint_and_report([DEMO_FILE], settings_tree(given))
 
 
 @app.command()
@@ -165,7 +232,7 @@ def doctor() -> int:
     """Say what is installed, which limits hold, and which settings file is read."""
     from gradlint.doctor import examine
 
-    _say("".join(f"{label:<25}{value}\n" for label, value in examine(Path.cwd())))
+    say("".join(f"{label:<25}{value}\n" for label, value in examine(Path.cwd())))
     return CLEAN
 
 
@@ -175,161 +242,17 @@ def _depth(source: bool, trace: bool) -> str | None:
     return "source" if source else "trace" if trace else None
 
 
-def _settings(texts: Sequence[str], given: dict[str, Any]) -> Settings:
-    """The settings for the first target; the command line's lists and flags win over the file's."""
-    from gradlint.config import load_settings
-    from gradlint.inputs import parse_input
-    from gradlint.report import check_format
-
-    options, isolated = given.pop("config", None) or (), given.pop("isolated")
-    overrides = {key: _list(key, value) for key, value in given.items() if value is not None}
-    settings = load_settings(_start(texts[0]), options, isolated, overrides)
-    for text in settings.inputs:
-        parse_input(text)
-    check_format(settings.output_format)
-    for text in settings.output:
-        check_format(_split_output(text)[0])
-    return settings
-
-
-def _list(key: str, value: Any) -> Any:
-    """Comma-separated rules as single words; everything else as it is."""
-    if key in ("select", "ignore", "extend_select"):
-        return tuple(word.strip() for text in value for word in text.split(",") if word.strip())
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _start(text: str) -> Path:
-    path = Path(text if os.path.exists(text) else text.rpartition(":")[0])
-    return path if path.name and path.exists() else Path.cwd()
-
-
-def _check(texts: Sequence[str], settings: Settings) -> int:
-    from gradlint.progress import Progress
-    from gradlint.registry import configured
-
-    configured(settings)
-    _announce(texts, settings)
-    from gradlint.engine import run as lint
-
-    live = not settings.quiet and sys.stderr.isatty()
-    with Progress(_note if settings.verbose else None, live) as progress:
-        report = lint(texts, settings, progress)
-    _publish(report, settings)
-    return _verdict(report, settings)
-
-
-def _announce(texts: Iterable[str], settings: Settings) -> None:
-    """Says what will be executed; raises `UsageError` for a target that does not exist."""
-    from gradlint.discover import parse
-
-    targets = [parse(text, settings) for text in texts]
-    traced = [target.text for target in targets if target.depth == "trace"]
-    if settings.quiet:
-        return
-    if traced:
-        what = traced[0] if len(traced) == 1 else f"{len(traced)} targets"
-        where = "a worker process" if len(traced) == 1 else "worker processes"
-        _note(f"importing and running {what} in {where}; --source reads {'it' if len(traced) == 1 else 'them'} only")
-    if len(traced) < len(targets):
-        _note("reading source only: syntax and ignore comments are checked; --trace imports and judges the models")
-
-
-def _publish(report: Report, settings: Settings) -> None:
-    from gradlint.report import render
-
-    for text in settings.output:
-        form, file = _split_output(text)
-        _write_file(Path(file), render(form, report, _view(settings, color=False)))
-    _say(render(settings.output_format, report, _view(settings)))
-    for failure in report.failures:
-        if failure.code == INTERNAL:
-            _note(f"internal error on {failure.path}: {failure.message}; please report it at {ISSUES}")
-        elif settings.require_trace:
-            _note(f"not traced, and --require-trace asks for it: {failure.path}: {failure.message}")
-    if not settings.quiet:
-        for line in _summary(report):
-            _note(line)
-
-
-def _summary(report: Report) -> list[str]:
-    from gradlint.report.summary import summary
-
-    return list(summary(report))
-
-
-def _verdict(report: Report, settings: Settings) -> int:
-    from gradlint.finding import Severity
-
-    if any(failure.code == INTERNAL for failure in report.failures):
-        return BROKEN
-    worst = report.worst()
-    if settings.exit_zero:
-        return CLEAN
-    if settings.require_trace and report.failures:
-        return FOUND
-    if worst is None or settings.fail_on == "never":
-        return CLEAN
-    return FOUND if worst.rank >= Severity(settings.fail_on).rank else CLEAN
-
-
-def _view(settings: Settings, color: bool | None = None) -> Any:
-    from gradlint.report import View
-    from gradlint.source import line_reader
-
-    wanted = _colored(settings.color) if color is None else color
-    return View(line_reader(), wanted)
-
-
-def _colored(wish: str) -> bool:
-    if wish != "auto":
-        return wish == "always"
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def _split_output(text: str) -> tuple[str, str]:
-    form, colon, file = text.partition(":")
-    if not colon or not file:
-        raise UsageError(f"--output {text}: write it as FORMAT:FILE, such as json:report.json")
-    return form, file
-
-
-def _write_file(path: Path, text: str) -> None:
-    """Writes a file at once: a reader sees the old text or the new one, never half of it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise UsageError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
-
-
-def _say(text: str) -> None:
-    """Writes to stdout; a reader that went away (`| head`) is no fault."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _note(text: str) -> None:
-    """Writes one line to stderr."""
-    try:
-        sys.stderr.write(f"gradlint: {text}\n")
-        sys.stderr.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-
-
 def run(arguments: Sequence[str]) -> int:
     """Runs a command line and returns its exit code; never raises."""
-    for stream in (sys.stdout, sys.stderr):
-        getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
-    code = _run(list(arguments))
-    if code == INTERRUPTED:
-        _note("interrupted")
+    streams.prepare()
+    with session() as now:
+        code = _run(list(arguments))
+        if code == INTERRUPTED:
+            note("interrupted")
+    if now.basis is not None and code in (CLEAN, FOUND):
+        from gradlint.encore import remember
+
+        remember(now.cache, arguments, now.basis, code, now.said)
     return code
 
 
@@ -337,7 +260,7 @@ def _run(arguments: list[str]) -> int:
     try:
         return int(app(arguments, prog_name="gradlint", standalone_mode=False) or CLEAN)
     except (UsageError, TargetError) as error:
-        _note(f"error: {error}")
+        note(f"error: {error}")
         return MISUSED
     except CommandLineError as error:
         return _misused(error)
@@ -355,14 +278,14 @@ def _misused(error: Any) -> int:
     if not message:
         return MISUSED
     line = " ".join(message.rstrip(".").split())
-    _note(f"error: {line[:1].lower()}{line[1:]}")
+    note(f"error: {line[:1].lower()}{line[1:]}")
     return MISUSED
 
 
 def _broken(error: Exception, verbose: bool) -> int:
     text = " ".join(str(error).split()) or "no message"
     what = text if isinstance(error, GradlintError) else f"{type(error).__name__}: {text}"
-    _note(f"internal error: {what}; please report it at {ISSUES} (-v shows the traceback)")
+    note(f"internal error: {what}; please report it at {ISSUES} (-v shows the traceback)")
     if verbose:
         sys.stderr.write(traceback.format_exc())
     return BROKEN

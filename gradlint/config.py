@@ -67,8 +67,13 @@ class Settings(BaseModel):
     memory: int = Field(DEFAULT_MEMORY_MIB, gt=0)
     jobs: int | None = Field(None, ge=1)
     require_trace: bool = False
+    fix: bool = False
+    unsafe_fixes: bool = False
+    diff: bool = False
     cache: bool = True
     cache_dir: str | None = None
+    baseline: str | None = None
+    diff_base: str | None = None
     rules: dict[str, dict[str, Any]] = Field(default_factory=dict)
     models: tuple[ModelSetting, ...] = Field((), alias="model")
     quiet: bool = False
@@ -90,6 +95,7 @@ class Layer:
 
     origin: str
     values: dict[str, Any]
+    file: str = ""
 
 
 def load_settings(
@@ -102,23 +108,75 @@ def load_settings(
 
     `isolated` reads no file. Raises `UsageError` for an unknown key, a wrong value or broken TOML.
     """
-    files, inline = _split_options(config_options)
-    if isolated and files:
-        raise UsageError(f"--isolated reads no settings file, but --config names {files[0]}")
-    file = None if isolated else (files[-1] if files else nearest_file(Path(start) if start else Path.cwd()))
-    layers = [*(_file_layers(file) if file else []), *(_inline_layer(text) for text in inline)]
-    layers.append(Layer("command line", dict(cli_overrides or {})))
-    root = file.resolve().parent if file else Path.cwd()
-    return _validated([*layers, Layer("", {"root": str(root), "file": str(file) if file else None})])
+    return SettingsTree(config_options, isolated, cli_overrides).at(str(start or os.curdir))
+
+
+class SettingsTree:
+    """The settings that hold in every folder: those of the nearest file up from there, read once a file."""
+
+    def __init__(
+        self,
+        config_options: Iterable[str] = (),
+        isolated: bool = False,
+        cli_overrides: Mapping[str, Any] | None = None,
+    ) -> None:
+        files, inline = _split_options(config_options)
+        if isolated and files:
+            raise UsageError(f"--isolated reads no settings file, but --config names {files[0]}")
+        self._same_everywhere = isolated or bool(files)
+        self._named = files[-1] if files else None
+        self._above = [_inline_layer(text) for text in inline]
+        self._above.append(Layer("command line", dict(cli_overrides or {})))
+        self._known: dict[Path | None, Settings] = {}
+        self._nearest: dict[str, Path | None] = {}
+        self._files: set[str] = set()
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """Every settings file that was read, or looked for in vain."""
+        folders = [folder for folder in self._nearest if os.path.isabs(folder) and not self._same_everywhere]
+        return frozenset(self._files) | {os.path.join(folder, name) for folder in folders for name in FILE_NAMES}
+
+    def at(self, path: str) -> Settings:
+        """The settings of a folder, or of what does not exist; raises `UsageError` for a mistake in them."""
+        if path not in self._nearest:
+            self._nearest[path] = self._named if self._same_everywhere else self._file(os.path.abspath(path))
+        file = self._nearest[path]
+        if file not in self._known:
+            self._known[file] = self._read(file)
+        return self._known[file]
+
+    def _file(self, folder: str) -> Path | None:
+        """The settings file for a folder, remembered for every folder on the way."""
+        passed = []
+        while folder not in self._nearest:
+            passed.append(folder)
+            self._nearest[folder] = _file_in(folder)
+            if self._nearest[folder] is not None or os.path.dirname(folder) == folder:
+                break
+            folder = os.path.dirname(folder)
+        for inner in passed:
+            self._nearest[inner] = self._nearest[folder]
+        return self._nearest[folder]
+
+    def _read(self, file: Path | None) -> Settings:
+        layers = [*(_file_layers(file) if file else []), *self._above]
+        self._files |= {layer.file for layer in layers if layer.file}
+        root = file.resolve().parent if file else Path.cwd()
+        return _validated([*layers, Layer("", {"root": str(root), "file": str(file) if file else None})])
 
 
 def nearest_file(start: Path) -> Path | None:
     """The settings file of the nearest folder at or above `start`; a pyproject.toml counts when it has our section."""
     here = Path(os.path.abspath(start))
-    for folder in (here, *here.parents):
-        for name in FILE_NAMES:
-            if (path := folder / name).is_file() and (name == FILE_NAMES[0] or _has_section(path)):
-                return path
+    return next((file for folder in (here, *here.parents) if (file := _file_in(str(folder)))), None)
+
+
+def _file_in(folder: str) -> Path | None:
+    for name in FILE_NAMES:
+        path = os.path.join(folder, name)
+        if os.path.isfile(path) and (name == FILE_NAMES[0] or _has_section(Path(path))):
+            return Path(path)
     return None
 
 
@@ -147,7 +205,7 @@ def _file_layers(file: Path) -> list[Layer]:
     while path is not None:
         values = _section(path)
         parent = values.pop("extend", None)
-        layers.insert(0, Layer(_shown(path), values))
+        layers.insert(0, Layer(_shown(path), values, str(path)))
         if len(layers) > MOST_EXTENDS:
             raise UsageError(f"{_shown(file)}: `extend` leads in a circle")
         path = _extended(path, parent)

@@ -13,33 +13,20 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-import pathspec
-
+from gradlint import notebook
 from gradlint.errors import UsageError, did_you_mean
-from gradlint.source import Source, SourceError, decode, read
+from gradlint.listing import SettingsAt, Skip, files
+from gradlint.source import Source, SourceError
 
 if TYPE_CHECKING:
     from gradlint.config import Settings
 
 Depth = Literal["trace", "source"]
 
-SKIPPED_FOLDERS = (
-    ".*/",
-    "__pycache__/",
-    "__pypackages__/",
-    "venv/",
-    "node_modules/",
-    "site-packages/",
-    "build/",
-    "dist/",
-    "*.egg-info/",
-)
-"""Folders that hold nobody's own sources; as patterns of a gitignore file."""
-
 _SYMBOL = re.compile(r"(?P<path>.+\.py):(?P<symbol>[A-Za-z_][\w.]*(?:\(.*\))?)")
 _MODULE = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<symbol>[A-Za-z_][\w.]*(?:\(.*\))?)")
 _HUB = re.compile(r"(?:hf|timm):.+")
-_LATER = {".onnx": "ONNX files", ".pt2": "exported programs", ".ipynb": "notebooks"}
+_LATER = {".onnx": "ONNX files", ".pt2": "exported programs"}
 
 
 class TargetKind(StrEnum):
@@ -71,8 +58,13 @@ class Target:
 
 
 def parse(text: str, settings: Settings) -> Target:
-    """The target that a text means; raises `UsageError` when nothing of this name exists. Reads no file."""
-    target = replace(_parsed(text, settings), text=text)
+    """The target that a text means; raises `UsageError` when nothing of this name exists. Reads no file.
+
+    Notebooks are never traced: what their cells do depends on the order in which somebody ran them.
+    """
+    target = replace(_parsed(text, settings), text=text, depth="source")
+    if target.path.endswith(notebook.SUFFIX):
+        return target
     natural: Depth = "source" if target.kind in (TargetKind.FOLDER, TargetKind.STDIN) else "trace"
     return replace(target, depth=settings.depth or natural)
 
@@ -129,105 +121,51 @@ def _module_path(name: str) -> str:
     return _relative(spec.origin)
 
 
-def find(texts: Iterable[str], settings: Settings) -> tuple[Target, ...]:
-    """Every target once, in order, folders opened; raises `UsageError` for what does not exist."""
-    parsed = [parse(text, settings) for text in texts]
+def find(texts: Iterable[str], settings_at: SettingsAt, skip: Skip = lambda path, why: None) -> tuple[Target, ...]:
+    """Every target once, in order, folders opened; raises `UsageError` for what does not exist.
+
+    `skip` is told of files that are left out though nobody ignores them.
+    """
+    parsed = [parse(text, settings_at(folder_of(text))) for text in texts]
     found: dict[tuple[str, str | None], Target] = {}
-    for target in (inner for outer in parsed for inner in _opened(outer, settings)):
+    for target in (inner for outer in parsed for inner in _opened(outer, settings_at, skip)):
         place = (os.path.normpath(target.path), target.symbol)
         if target.named or place not in found:
             found[place] = target
     return tuple(found.values())
 
 
-def _opened(target: Target, settings: Settings) -> Iterator[Target]:
+def folder_of(text: str) -> str:
+    """The folder whose settings hold for a target: itself, or the one that it lies in."""
+    if os.path.isdir(text):
+        return text
+    path = text if os.path.exists(text) else text.rpartition(":")[0]
+    return os.path.dirname(path) if path and os.path.exists(path) else ""
+
+
+def _opened(target: Target, settings_at: SettingsAt, skip: Skip) -> Iterator[Target]:
     if target.kind is not TargetKind.FOLDER:
         yield target
         return
-    for path in walk(target.path, settings):
+    for path in files(target.path, settings_at, skip):
         if target.depth == "source" or defines_model(path):
-            yield Target(TargetKind.FILE, path, None, target.text, target.depth, named=False)
-
-
-def walk(folder: str, settings: Settings) -> Iterator[str]:
-    """Every Python file below a folder, sorted, without what .gitignore files and `exclude` name."""
-    here = os.path.abspath(folder)
-    excluded = _Ignored(os.path.abspath(settings.root or folder), settings.exclude)
-    outer = (excluded, *_ignored_above(here))
-    named_though_ignored = _is_ignored(here, True, outer)
-    yield from _walk(folder, (_Ignored(here, SKIPPED_FOLDERS), *(() if named_though_ignored else outer)))
-
-
-def _walk(folder: str, ignored: tuple[_Ignored, ...]) -> Iterator[str]:
-    ignored = (*ignored, *_ignored_in(folder))
-    for entry in _entries(folder):
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if not is_folder and not entry.name.endswith(".py"):
-            continue
-        if _is_ignored(os.path.abspath(entry.path), is_folder, ignored):
-            continue
-        if is_folder:
-            yield from _walk(entry.path, ignored)
-        elif entry.is_file():
-            yield os.path.normpath(entry.path)
-
-
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    try:
-        return sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be read: {(error.strerror or str(error)).lower()}") from None
-
-
-class _Ignored:
-    """The patterns of one .gitignore file and the folder that they are relative to."""
-
-    def __init__(self, base: str, patterns: Iterable[str]) -> None:
-        self.base = base
-        self._spec = pathspec.GitIgnoreSpec.from_lines(patterns)
-
-    def verdict(self, path: str, is_folder: bool) -> bool | None:
-        """Whether a path is ignored, or None when no pattern speaks of it."""
-        relative = os.path.relpath(path, self.base)
-        if relative.startswith(os.pardir):
-            relative = os.path.basename(path)
-        return self._spec.check_file(relative + "/" * is_folder).include
-
-
-def _is_ignored(path: str, is_folder: bool, ignored: Iterable[_Ignored]) -> bool:
-    verdicts = [one.verdict(path, is_folder) for one in ignored]
-    return next((verdict for verdict in reversed(verdicts) if verdict is not None), False)
-
-
-def _ignored_in(folder: str) -> tuple[_Ignored, ...]:
-    path = Path(folder, ".gitignore")
-    if not path.is_file():
-        return ()
-    return (_Ignored(os.path.abspath(folder), path.read_text(encoding="utf-8", errors="replace").splitlines()),)
-
-
-def _ignored_above(folder: str) -> tuple[_Ignored, ...]:
-    """The .gitignore files from the repository's root down to the folder above this one."""
-    parents = list(Path(folder).parents)
-    roots = [index for index, parent in enumerate(parents) if (parent / ".git").exists()]
-    if (Path(folder) / ".git").exists() or not roots:
-        return ()
-    return tuple(found for parent in reversed(parents[: roots[0] + 1]) for found in _ignored_in(str(parent)))
+            depth: Depth = "source" if path.endswith(notebook.SUFFIX) else target.depth
+            yield Target(TargetKind.FILE, path, None, target.text, depth, named=False)
 
 
 def load(target: Target, stdin: BinaryIO | None = None) -> Source:
     """The source of a target's file or of standard input; raises `SourceError`."""
     if target.kind is TargetKind.STDIN:
-        return decode(target.path, (stdin or sys.stdin.buffer).read())
-    return read(target.path)
+        return notebook.decode(target.path, (stdin or sys.stdin.buffer).read())
+    return notebook.read(target.path)
 
 
 def defines_model(path: str) -> bool:
     """Whether a class of a file looks like a model; a file that cannot be read counts, so that it is reported."""
     try:
-        source = read(path)
+        source = notebook.read(path)
         return "class " in source.text and any(map(_is_model, ast.walk(source.tree)))
-    except SourceError:
+    except (SourceError, notebook.OtherLanguageError):
         return True
 
 

@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from gradlint.analysis.reach import cheapest_way, reach
+from gradlint import baseline
 from gradlint.config import Settings
-from gradlint.discover import Target, TargetKind, find, load, parse
-from gradlint.errors import GradlintError, InternalError, TargetError, UsageError, did_you_mean
-from gradlint.finding import Failure, Finding, GradientSize, ModelReport, Report, fingerprint
-from gradlint.frame import Frame
-from gradlint.graph import Edge, ModelGraph, Parameter
-from gradlint.recording import Recording, decode
-from gradlint.registry import configured, fault, selection
-from gradlint.rule import GraphRule, Rule
-from gradlint.source import Source, SourceError, read
-from gradlint.suppress import apply, unknown
-from gradlint.worker import Limits, Outcome, Worker, torch_available
+from gradlint.discover import Target, TargetKind, find, load
+from gradlint.errors import UsageError
+from gradlint.finding import Finding, Report, Skipped
+from gradlint.judged import NOTHING, Judged, Marked
+from gradlint.merging import distinct, marked, placed, sources_of
+from gradlint.notebook import OtherLanguageError
+from gradlint.registry import Selection, selection
+from gradlint.source import Source, SourceError
+from gradlint.source_run import judge_files
 
 if TYPE_CHECKING:
+    from queue import SimpleQueue
+
     from torch import nn
 
-ENTRY = "gradlint.frontends.recorder.capture:capture"
-BROKEN_TORCH = "torch cannot be imported"
-INTERNAL = "internal"
-"""The code of a failure that is gradlint's own."""
-
-INPUTS_SNIPPET = "add `def gradlint_inputs(): return (torch.randn(2, ...),)` to the file, or pass --input SHAPE"
-_REMEDIES = {
-    "timeout": "give it more time with --timeout SECONDS, or smaller inputs with --input",
-    "memory": "give it more memory with --memory MIB, or smaller inputs with --input",
-}
+    from gradlint.judging import Judge
+    from gradlint.listing import SettingsAt
+    from gradlint.worker import Worker
 
 Progress = Callable[[str], None]
 
@@ -47,312 +39,229 @@ def _silent(text: str) -> None:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What was learned of one target."""
+class Inputs:
+    """All that a run without a worker has read: files (also those looked for in vain) and folders."""
 
-    findings: tuple[Finding, ...] = ()
-    models: tuple[ModelReport, ...] = ()
-    failures: tuple[Failure, ...] = ()
-    source: Source | None = None
+    files: frozenset[str]
+    folders: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A report, the sources that its findings stand in by path, today's findings beside the baseline's, the targets."""
+
+    report: Report
+    sources: Mapping[str, Source]
+    comparison: baseline.Comparison
+    targets: tuple[Target, ...]
+    inputs: Inputs | None = None
 
 
 def run(texts: Sequence[str], settings: Settings, progress: Progress = _silent) -> Report:
     """Lints every target; raises `UsageError` for a mistake in the targets or the settings."""
-    rules = configured(settings)
-    targets = find(texts, settings)
-    judged = _judge_all(targets, rules, settings, progress)
-    sources = {item.source.path: item.source for item in judged if item.source is not None}
-    wanted = selection(settings)
-    findings = _distinct(f for item in judged for f in item.findings if wanted.shows(f))
-    sources |= _other_sources(findings, sources)
-    kept, suppressed = apply(findings, sources)
-    return Report(
-        findings=tuple(_fingerprinted(sorted(kept, key=lambda f: f.order), sources)),
-        models=tuple(model for item in judged for model in item.models),
-        files=len({target.path for target in targets}),
+    return lint(texts, settings, progress).report
+
+
+def lint(
+    texts: Sequence[str],
+    settings: Settings,
+    progress: Progress = _silent,
+    settings_at: SettingsAt | None = None,
+    drafts: Mapping[str, Source] | None = None,
+) -> Result:
+    """Lints every target. `settings` say how the run is done, `settings_at` what holds for the files of a folder.
+
+    `drafts` are sources to be judged in the place of the files (or the standard input) of the same path.
+
+    Raises `UsageError` for a mistake in the targets or the settings.
+    """
+    plan = _plan(texts, settings, settings_at or (lambda folder: settings))
+    held = dict(drafts or {})
+    judged = _judge_all(plan, held, progress)
+    findings = distinct(f for target, item in judged for f in item.findings if plan.wanted(target.path).shows(f))
+    commented = (target.path for target, item in judged if item.comments)
+    sources = sources_of({*(finding.path for finding in findings), *commented}, held)
+    kept, suppressed = _unsilenced(findings, judged, sources, plan)
+    comparison = _compared(marked(kept, sources, settings.root), plan)
+    report = Report(
+        findings=tuple(placed(item.finding, sources) for item in _changed(comparison.new, settings, sources)),
+        models=tuple(model for _, item in judged for model in item.models),
+        files=len({target.path for target in plan.targets}),
         suppressed=suppressed,
-        failures=tuple(failure for item in judged for failure in item.failures),
+        baselined=len(comparison.known),
+        stale=len(comparison.stale),
+        failures=tuple(failure for _, item in judged for failure in item.failures),
+        skipped=(
+            *plan.skipped,
+            *(Skipped(path=t.path or t.text, why=item.skipped) for t, item in judged if item.skipped),
+        ),
     )
+    return Result(report, sources, comparison, plan.targets, _inputs(texts, judged, sources))
 
 
-def _judge_all(
-    targets: Sequence[Target], rules: tuple[Rule, ...], settings: Settings, progress: Progress
-) -> list[Judged]:
-    """Every target's result in the order of the targets, from as many workers as were asked for."""
-    traced = sum(target.depth == "trace" for target in targets)
-    width = max(1, min(settings.jobs or 1, traced))
+def _inputs(
+    texts: Sequence[str], judged: Sequence[tuple[Target, Judged]], sources: Mapping[str, Source]
+) -> Inputs | None:
+    """What a run rests on; None when more than files decided, or something went wrong."""
+    kinds = (TargetKind.FILE, TargetKind.SYMBOL)
+    if not all(_is_plain(target, {}) and target.kind in kinds and not item.failures for target, item in judged):
+        return None
+    behind = (name for target, item in judged for name in (target.path, *item.dependencies))
+    return Inputs(frozenset((*behind, *sources)), tuple(text for text in texts if os.path.isdir(text)))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a run looks at. `settings` say how, `settings_at` what holds in a folder."""
+
+    targets: tuple[Target, ...]
+    skipped: tuple[Skipped, ...]
+    settings: Settings
+    settings_at: SettingsAt
+    wanted: Callable[[str], Selection]
+
+
+def _plan(texts: Sequence[str], settings: Settings, settings_at: SettingsAt) -> _Plan:
+    skipped: list[Skipped] = []
+    targets = find(texts, settings_at, lambda path, why: skipped.append(Skipped(path=path, why=why)))
+    known: dict[int, tuple[Settings, Selection]] = {}
+
+    def wanted(path: str) -> Selection:
+        own = settings_at(os.path.dirname(path))
+        if id(own) not in known:
+            known[id(own)] = (own, selection(own))
+        return known[id(own)][1]
+
+    wanted("")
+    return _Plan(targets, tuple(skipped), settings, settings_at, cache(wanted))
+
+
+def _judge_all(plan: _Plan, held: dict[str, Source], progress: Progress) -> list[tuple[Target, Judged]]:
+    """Every target with its verdict, in their order; sources that cannot be read again are put into `held`."""
+    plain = [target.path for target in plan.targets if _is_plain(target, held) and target.path]
+    verdicts = judge_files(list(dict.fromkeys(plain)), plan.settings, plan.settings_at, progress)
+    deep = [target for target in plan.targets if not _is_plain(target, held)]
+    plain_ones = [target for target in plan.targets if _is_plain(target, held)]
+    verdict = dict(zip(deep, _judge_deep(deep, plan, held, progress), strict=True)) if deep else {}
+    verdict |= {target: verdicts.pop(target.path, NOTHING) for target in plain_ones}
+    return [(target, verdict[target]) for target in plan.targets]
+
+
+def _is_plain(target: Target, held: Mapping[str, Source]) -> bool:
+    """Whether a target is a file that is only read, and that has no draft."""
+    whole = target.kind is not TargetKind.STDIN and target.symbol is None
+    return target.depth == "source" and whole and target.path not in held
+
+
+def _judge_deep(targets: Sequence[Target], plan: _Plan, held: dict[str, Source], progress: Progress) -> list[Judged]:
+    """The verdicts of standard input and of targets that are recorded, from as many workers as were asked for."""
+    from concurrent.futures import ThreadPoolExecutor
+    from queue import SimpleQueue
+
+    from gradlint.judging import Judge
+    from gradlint.worker import Worker
+
+    several = sum(target.depth == "trace" for target in targets)
+    width = max(1, min(plan.settings.jobs or 1, several))
+    judge = Judge()
     with ExitStack() as stack:
         workers: SimpleQueue[Worker] = SimpleQueue()
-        for _ in range(width if traced else 0):
+        for _ in range(width if several else 0):
             worker = stack.enter_context(Worker())
             worker.start()
             workers.put(worker)
 
-        def judge(target: Target) -> Judged:
+        def one(target: Target) -> Judged:
             progress(target.text or target.path)
-            return _safely(target, rules, settings, workers)
+            return _safely(target, judge, plan.settings_at(os.path.dirname(target.path)), workers, held)
 
         if width == 1:
-            return [judge(target) for target in targets]
+            return [one(target) for target in targets]
         pool = ThreadPoolExecutor(width)
         try:
-            return list(pool.map(judge, targets))
+            return list(pool.map(one, targets))
         finally:
             # The workers end first, so that an interrupted run waits for none of them.
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _safely(target: Target, rules: tuple[Rule, ...], settings: Settings, workers: SimpleQueue[Worker]) -> Judged:
+def _safely(
+    target: Target, judge: Judge, settings: Settings, workers: SimpleQueue[Worker], held: dict[str, Source]
+) -> Judged:
     """A fault of gradlint's own on one target is reported; the other targets go on."""
+    from gradlint.judging import failed
+
     try:
-        return _judge(target, rules, settings, workers)
+        return _deep(target, judge, settings, workers, held)
     except UsageError:
         raise
     except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        return Judged(failures=(Failure(path=target.path or target.text, code=INTERNAL, message=text),))
+        return failed(target.path or target.text, error)
 
 
-def _judge(target: Target, rules: tuple[Rule, ...], settings: Settings, workers: SimpleQueue[Worker]) -> Judged:
-    source: Source | None = None
-    findings: list[Finding] = []
-    if target.kind is not TargetKind.HUB:
-        try:
-            source = load(target)
-            source.tree  # noqa: B018 - parsing is what may fail
-        except SourceError as error:
-            at = Frame(target.path, error.line, error.column)
-            return Judged(findings=(fault("GL001", target.path, at, why=error.why),), source=source)
-        findings += unknown(source)
-    if target.depth == "source" or target.kind is TargetKind.STDIN:
-        return Judged(findings=tuple(findings), source=source)
-    traced = _traced(target, rules, settings, workers)
-    return replace(traced, findings=(*findings, *traced.findings), source=source)
+def _deep(
+    target: Target, judge: Judge, settings: Settings, workers: SimpleQueue[Worker], held: dict[str, Source]
+) -> Judged:
+    from gradlint.judging import mended, read_source, unreadable, with_source
+    from gradlint.tracing import traced
 
-
-def _traced(target: Target, rules: tuple[Rule, ...], settings: Settings, workers: SimpleQueue[Worker]) -> Judged:
-    """What a recording of a target shows."""
-    if not torch_available():
-        return _unjudged(target, "GL003", "torch is not installed", "pip install gradlint-nn[torch], or use --source")
-    outcome = _recorded(target, settings, workers)
-    if outcome.status == "failed" or outcome.payload is None:
-        if outcome.status == "failed":
-            raise _failure(outcome.message)
-        remedy = _REMEDIES.get(outcome.status, "run the file by itself to see why, or lint it with --source")
-        return _unjudged(target, "GL004", outcome.message, remedy)
-    if "misused" in outcome.payload:
-        raise UsageError(outcome.payload["misused"])
-    recording = shown_as(decode(outcome.payload["recording"]), target)
-    failed = [Failure.model_validate(item) for item in outcome.payload["failures"]]
-    findings = [*_found(recording, rules), *_not_traced(target, failed)]
-    return Judged(
-        findings=tuple(findings),
-        models=tuple(summary(graph) for graph in recording.graphs()),
-        failures=tuple(failure.model_copy(update={"path": target.path or target.text}) for failure in failed),
-    )
-
-
-def _failure(message: str) -> GradlintError:
-    """A worker that failed: torch itself is broken here, or gradlint is at fault."""
-    return UsageError(message) if message.startswith(BROKEN_TORCH) else InternalError(message)
-
-
-def _recorded(target: Target, settings: Settings, workers: SimpleQueue[Worker]) -> Outcome:
-    worker = workers.get()
+    if target.kind is TargetKind.HUB and target.depth == "source":
+        return Judged(skipped="a model that is built from its configuration has no source to read")
+    if target.kind is TargetKind.HUB:
+        return traced(target, judge.rules(settings), settings, workers)
     try:
-        return worker.run(job(target, settings), Limits(settings.timeout, settings.memory))
-    finally:
-        workers.put(worker)
+        source = held[target.path] = held.get(target.path) or load(target)
+    except SourceError as error:
+        return Judged(findings=(unreadable(target.path, error),))
+    except OtherLanguageError as error:
+        return Judged(skipped=error.why)
+    if target.kind is TargetKind.STDIN or target.depth == "source":
+        return judge.source(source, settings, target.symbol)
+    read = read_source(source)
+    if read.findings and read.findings[0].code == "GL001":
+        return read
+    rules = judge.rules(settings)
+    recorded = traced(target, rules, settings, workers)
+    shown = mended(with_source(recorded, source, rules, judge.project(settings), target.symbol), source, rules)
+    return shown.model_copy(update={"findings": (*read.findings, *shown.findings), "comments": read.comments})
 
 
-def job(target: Target, settings: Settings) -> dict[str, Any]:
-    """What the worker is told of a target."""
-    setting = next((m for m in settings.models if m.target in (target.text, target.path)), None)
-    path = str(Path(target.path).resolve()) if target.path else ""
-    return {
-        "entry": ENTRY,
-        "file": path or target.text,
-        "cwd": os.getcwd(),
-        "kind": str(target.kind),
-        "path": path or target.text,
-        "module": target.module,
-        "symbol": target.symbol,
-        "inputs": list(settings.inputs or (setting.inputs if setting else ())),
-        "model": setting.model_dump(mode="json") if setting else None,
-        "seconds": settings.timeout,
-        "memory": settings.memory,
-    }
+def _unsilenced(
+    findings: Sequence[Finding], judged: list[tuple[Target, Judged]], sources: Mapping[str, Source], plan: _Plan
+) -> tuple[tuple[Finding, ...], int]:
+    """The findings that no comment silences, those about idle comments too, and how many were silenced."""
+    if not findings and not any(item.comments for _, item in judged):
+        return (), 0
+    from gradlint.finishing import finished
+
+    return finished(findings, [(target.path, item) for target, item in judged], sources, plan.wanted)
 
 
-def _unjudged(target: Target, code: str, why: str, remedy: str) -> Judged:
-    name = target.path or target.text
-    finding = fault(code, name, model=target.symbol or Path(name).name, why=why, remedy=remedy)
-    return Judged(findings=(finding,), failures=(Failure(path=name, code=code, message=why),))
+def _compared(items: Iterable[Marked], plan: _Plan) -> baseline.Comparison:
+    """Today's findings beside the baseline's; a run that looks at changes only cannot say what is gone."""
+    settings = plan.settings
+    depths = {os.path.abspath(target.path): target.depth for target in plan.targets}
+
+    def looked_for(path: str, code: str, needs_trace: bool) -> bool:
+        deep_enough = depths.get(path) == "trace" if needs_trace else path in depths
+        return deep_enough and settings.diff_base is None and code in plan.wanted(path).codes
+
+    file = Path(settings.root, settings.baseline) if settings.baseline else None
+    return baseline.compare(list(items), file, looked_for)
 
 
-def _not_traced(target: Target, failed: Iterable[Failure]) -> Iterator[Finding]:
-    """One finding for every model that could not be recorded, in files that the user named."""
-    if not target.named:
+def _changed(items: Sequence[Marked], settings: Settings, sources: Mapping[str, Source]) -> Iterator[Marked]:
+    """The findings on lines that were changed since `diff_base`; all of them without one."""
+    if settings.diff_base is None:
+        yield from items
         return
-    path = target.path or target.text
-    for failure in failed:
-        name, _, rest = failure.message.partition(": ")
-        model, reason = (name, rest) if name.isidentifier() else (Path(path).name, failure.message)
-        why, told, remedy = reason.rpartition(": add ")
-        yield fault(
-            "GL003",
-            path,
-            Frame(path, failure.line),
-            model=model,
-            why=why or remedy,
-            remedy=f"add {remedy}" if told else INPUTS_SNIPPET,
-        )
+    from gradlint.changes import since
 
-
-def _found(recording: Recording, rules: tuple[Rule, ...]) -> Iterator[Finding]:
-    graph_rules = [rule for rule in rules if isinstance(rule, GraphRule)]
-    for graph in recording.graphs():
-        for rule in graph_rules:
-            yield from rule.check(graph)
-
-
-def shown_as(recording: Recording, target: Target) -> Recording:
-    """The recording with paths as the user writes them: the target's own, else relative to the working folder."""
-    own = str(Path(target.path).resolve()) if target.path else ""
-
-    def shown(path: str) -> str:
-        if path == own:
-            return target.path
-        relative = os.path.relpath(path) if os.path.isabs(path) else path
-        return path if relative.startswith(os.pardir) else relative
-
-    return recording.with_paths(shown)
-
-
-def summary(graph: ModelGraph) -> ModelReport:
-    """A model's entry in the report."""
-    model, result = graph.model, reach(graph)
-    trainable, starved = model.trainable, set(result.starved)
-    return ModelReport(
-        name=model.name,
-        path=model.path,
-        line=model.line,
-        capture=model.capture,
-        inputs=model.inputs,
-        reach_at=model.reach_at,
-        parameters=len(trainable),
-        reached=len(trainable) - len(starved),
-        elements=sum(p.elements for p in trainable),
-        elements_reached=sum(p.elements for p in trainable if p.name not in starved),
-        starved=result.starved,
-        unused=result.unused,
-        gradient_profile=tuple(GradientSize(parameter=p.name, measured_rms=p.measured_rms) for p in trainable),
-    )
-
-
-def _distinct(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """One finding a rule and position; what it does to several models is told in one."""
-    best: dict[tuple[str, str, int, int], Finding] = {}
-    for finding in findings:
-        key = (finding.code, finding.path, finding.line, finding.column)
-        best[key] = _united(best[key], finding) if key in best else finding
-    return tuple(best.values())
-
-
-def _united(one: Finding, other: Finding) -> Finding:
-    """Two findings of one cause: all parameters of both, in the words of the one that concerns the larger share."""
-    first, second = sorted((one, other), key=lambda f: (f.severity.rank, f.parameter_share), reverse=True)
-    return first.model_copy(update={"parameters": tuple(dict.fromkeys((*first.parameters, *second.parameters)))})
-
-
-def _other_sources(findings: Iterable[Finding], known: dict[str, Source]) -> dict[str, Source]:
-    """The sources of files that were not targets but that findings stand in."""
-    found = {}
-    for path in {finding.path for finding in findings} - set(known):
-        try:
-            found[path] = read(path)
-        except GradlintError:
-            continue
-    return found
-
-
-def _fingerprinted(findings: Iterable[Finding], sources: dict[str, Source]) -> Iterator[Finding]:
-    seen: dict[tuple[str, str, str], int] = {}
-    for finding in findings:
-        lines = sources[finding.path].lines if finding.path in sources else ()
-        text = lines[finding.line - 1] if finding.line <= len(lines) else ""
-        key = (finding.code, finding.path, text.strip())
-        seen[key] = seen.get(key, 0) + 1
-        yield finding.model_copy(update={"fingerprint": fingerprint(finding.code, finding.path, text, seen[key])})
-
-
-@dataclass(frozen=True)
-class WayStep:
-    """One op on a parameter's way to the loss."""
-
-    op: str
-    native: str
-    frame: Frame | None
-    module: str
-    passage: str
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class Way:
-    """A parameter's way to the loss, and where it ends."""
-
-    parameter: str
-    reached: bool
-    steps: tuple[WayStep, ...]
-    verdict: str
-
-
-def why(target: str, parameter: str, settings: Settings) -> Way:
-    """The way of one parameter; raises `UsageError` when no model of the target has it."""
-    found = parse(target, settings)
-    with Worker() as worker:
-        outcome = worker.run(job(found, settings), Limits(settings.timeout, settings.memory))
-    if outcome.payload is None:
-        raise TargetError(f"{target}: {outcome.message}")
-    recording = shown_as(decode(outcome.payload["recording"]), found)
-    graphs = list(recording.graphs())
-    for graph in graphs:
-        match = next((p for p in graph.model.parameters if p.name == parameter), None)
-        if match is not None:
-            return _way(graph, match)
-    known = [p.name for graph in graphs for p in graph.model.parameters]
-    if not known:
-        raise UsageError("; ".join(item["message"] for item in outcome.payload["failures"]) or f"{target}: no model")
-    raise UsageError(f'no model in {target} has a parameter "{parameter}"{did_you_mean(parameter, known)}')
-
-
-def _way(graph: ModelGraph, parameter: Parameter) -> Way:
-    edges = cheapest_way(graph, parameter.node) if parameter.node is not None else ()
-    starved = parameter.name in reach(graph).starved
-    return Way(
-        parameter.name, not starved, tuple(_step(graph, edge) for edge in edges), _verdict(graph, parameter, edges)
-    )
-
-
-def _step(graph: ModelGraph, edge: Edge) -> WayStep:
-    node = graph.node(edge.target)
-    reason = edge.reason.value if edge.reason else None
-    place = node.grad_frame if reason == "grad-disabled" and node.grad_frame else node.at
-    return WayStep(node.op, node.native, place, node.module, edge.passage.value, reason)
-
-
-def _verdict(graph: ModelGraph, parameter: Parameter, edges: tuple[Edge, ...]) -> str:
-    where = "the loss" if graph.model.reach_at == "loss" else "the outputs"
-    if not parameter.trainable:
-        return "it does not require a gradient"
-    if parameter.name not in reach(graph).starved:
-        return f"its gradient arrives from {where}"
-    if parameter.node is None:
-        return "the forward pass never uses it"
-    if not edges:
-        return f"{where} do not depend on it" if where.endswith("s") else f"{where} does not depend on it"
-    return f"no gradient comes back from {where}"
+    changes = since(settings.diff_base)
+    for item in items:
+        finding = item.finding
+        if changes.touch(finding.path, finding.line, finding.end_line, sources.get(finding.path)):
+            yield item
 
 
 def check(model: nn.Module, inputs: Any = None, *, training: bool = True, **options: Any) -> Report:
@@ -363,12 +272,14 @@ def check(model: nn.Module, inputs: Any = None, *, training: bool = True, **opti
     Raises `TargetError` when its forward fails.
     """
     from gradlint.frontends.recorder.live import record
+    from gradlint.proving import found_in, summary
+    from gradlint.registry import configured
 
     settings = Settings(**options)
     rules = configured(settings)
     recording = record(model, inputs, training=training)
     wanted = selection(settings)
-    findings = _distinct(f for f in _found(recording, rules) if wanted.shows(f))
+    findings = distinct(f for f in found_in(recording.graphs(), rules) if wanted.shows(f))
     return Report(
         findings=tuple(sorted(findings, key=lambda f: f.order)),
         models=tuple(summary(graph) for graph in recording.graphs()),

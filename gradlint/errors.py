@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -24,5 +23,7 @@ class InternalError(GradlintError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` (did you mean "detached-tensor"?)` for the known word nearest to `word`, or an empty string."""
+    import difflib
+
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f' (did you mean "{near[0]}"?)' if near else ""

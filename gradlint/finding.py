@@ -45,6 +45,7 @@ class Related(_Frozen):
     line: int = Field(ge=1)
     column: int = Field(ge=1)
     message: str
+    cell: int | None = None
 
 
 class Edit(_Frozen):
@@ -55,6 +56,7 @@ class Edit(_Frozen):
     end_line: int = Field(ge=1)
     end_column: int = Field(ge=1)
     text: str
+    cell: int | None = None
 
 
 class Applicability(StrEnum):
@@ -140,15 +142,24 @@ class Failure(_Frozen):
     line: int = 1
 
 
+class Skipped(_Frozen):
+    """A file that was not looked at, and why."""
+
+    path: str
+    why: str
+
+
 class Report(_Frozen):
-    """Everything that one run has to say."""
+    """Everything that one run has to say; `stale` counts the findings of the baseline that are gone."""
 
     findings: tuple[Finding, ...] = ()
     models: tuple[ModelReport, ...] = ()
     files: int = 0
     suppressed: int = 0
     baselined: int = 0
+    stale: int = 0
     failures: tuple[Failure, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
     def worst(self) -> Severity | None:
         """The highest severity among the findings; None when there are none."""

@@ -1,47 +1,57 @@
-"""Finds every rule by its file, and says which of them a run wants. Nobody else imports a rule."""
+"""Finds every rule by its file, and says which of them a run wants. Nobody else imports a rule.
+
+Names and codes are read from the files' text: a run that finds nothing new to judge imports no rule.
+"""
 
 from __future__ import annotations
 
 import importlib
 import itertools
 import os
-import pkgutil
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from gradlint.errors import InternalError, UsageError, did_you_mean
 from gradlint.finding import Evidence, Finding, Severity
-from gradlint.graph import Frame
-from gradlint.rule import Rule
+from gradlint.frame import Frame
 
 if TYPE_CHECKING:
+    import pathspec
+
     from gradlint.config import Settings
+    from gradlint.rule import Rule
 
 PACKAGE = "gradlint.rules"
 RUN_FAMILY = "GL0"
 """The family about the run itself: `--select` narrows what is looked for, not what is said of the run."""
 
 _PREFIX = re.compile(r"[A-Z]{2,}\d*")
+_CODE = re.compile(rb"^    code\b[^=\n]*= *[\"'](?P<code>[A-Z]+\d+)[\"']", re.MULTILINE)
+
+
+def files() -> list[Path]:
+    """The file of every rule, sorted by name."""
+    folders = importlib.import_module(PACKAGE).__path__
+    found = (Path(folder, name) for folder in folders for name in os.listdir(folder) if name.endswith(".py"))
+    return sorted(path for path in found if path.stem.isidentifier())
 
 
 @cache
 def rules() -> tuple[type[Rule], ...]:
     """Every rule, sorted by code; raises `InternalError` when one cannot load or two share a code."""
-    folders = importlib.import_module(PACKAGE).__path__
-    names = sorted(info.name for info in pkgutil.iter_modules(folders))
-    found = sorted((_load(name) for name in names), key=lambda rule: rule.code)
+    found = sorted((_load(path.stem) for path in files()), key=lambda rule: rule.code)
     for first, second in itertools.pairwise(found):
         if first.code == second.code:
             raise InternalError(f"the rules {first.name} and {second.name} share the code {first.code}")
     return tuple(found)
 
 
+@cache
 def _load(name: str) -> type[Rule]:
     try:
         module = importlib.import_module(f"{PACKAGE}.{name}")
@@ -54,6 +64,8 @@ def _load(name: str) -> type[Rule]:
 
 
 def _only_rule(module: ModuleType) -> type[Rule]:
+    from gradlint.rule import Rule
+
     own = [
         value
         for value in vars(module).values()
@@ -68,26 +80,40 @@ def _only_rule(module: ModuleType) -> type[Rule]:
 
 
 @cache
-def _by_word() -> dict[str, type[Rule]]:
-    return {word: rule for rule in rules() for word in (rule.code, rule.name)}
+def _index() -> dict[str, str]:
+    """The code behind every name, from the text of the rules' files, in the order of the codes."""
+    codes = {path.stem.replace("_", "-"): _CODE.search(path.read_bytes()) for path in files()}
+    return dict(sorted(((name, match["code"].decode()) for name, match in codes.items() if match), key=lambda i: i[1]))
+
+
+@cache
+def _names() -> dict[str, str]:
+    """The name behind every word that a rule may be called by."""
+    return {word: name for name, code in _index().items() for word in (code, name)}
+
+
+def forget() -> None:
+    """Reads the rules' files anew when they are next asked for."""
+    for known in (rules, _load, _index, _names):
+        known.cache_clear()
 
 
 def rule(word: str) -> type[Rule]:
     """The rule of a code or name; raises `UsageError` when there is none."""
-    found = _by_word().get(word) or _by_word().get(word.upper())
-    if found is None:
-        raise UsageError(f'no rule is called "{word}"{did_you_mean(word, _by_word())}')
-    return found
+    name = _names().get(word) or _names().get(word.upper())
+    if name is None:
+        raise UsageError(f'no rule is called "{word}"{did_you_mean(word, _names())}')
+    return _load(name.replace("-", "_"))
 
 
 def resolve(word: str) -> frozenset[str]:
     """The codes that a code, name or prefix (`GL1`, `ALL`) stands for; raises `UsageError` when it stands for none."""
-    exact = _by_word().get(word)
+    exact = _names().get(word)
     if exact is not None:
-        return frozenset({exact.code})
+        return frozenset({_index()[exact]})
     if word == "ALL":
-        return frozenset(known.code for known in rules())
-    found = {known.code for known in rules() if _PREFIX.fullmatch(word) and known.code.startswith(word)}
+        return frozenset(_index().values())
+    found = {code for code in _index().values() if _PREFIX.fullmatch(word) and code.startswith(word)}
     return frozenset(found) if found else frozenset({rule(word).code})
 
 
@@ -112,18 +138,23 @@ class Selection:
 
 
 def _matches(glob: str, path: str, root: str) -> bool:
+    relative = os.path.relpath(path, root) if root else path
+    return bool(_spec(glob).match_file(relative))
+
+
+@cache
+def _spec(glob: str) -> pathspec.GitIgnoreSpec:
     import pathspec
 
-    relative = os.path.relpath(path, root) if root else path
-    return pathspec.GitIgnoreSpec.from_lines([glob]).match_file(relative)
+    return pathspec.GitIgnoreSpec.from_lines([glob])
 
 
 def selection(settings: Settings) -> Selection:
     """What the settings ask for; raises `UsageError` for a name that is no rule's."""
     chosen = (*settings.select, *settings.extend_select)
     return Selection(
-        codes=frozenset(known.code for known in rules() if _wanted(known.code, settings)),
-        named=frozenset(code for word in chosen if word in _by_word() for code in resolve(word)),
+        codes=frozenset(code for code in _index().values() if _wanted(code, settings)),
+        named=frozenset(code for word in chosen if word in _names() for code in resolve(word)),
         notes=settings.notes,
         root=settings.root,
         per_file=tuple((glob, _all_of(words)) for glob, words in settings.per_file_ignores.items()),
@@ -145,8 +176,8 @@ def _wanted(code: str, settings: Settings) -> bool:
 
 def _length(word: str) -> int:
     """How exact a selector is: a rule's name counts as much as its full code."""
-    known = _by_word().get(word)
-    return len(known.code) if known else (1 if word == "ALL" else len(word))
+    name = _names().get(word)
+    return len(_index()[name]) if name else (1 if word == "ALL" else len(word))
 
 
 def configured(settings: Settings) -> tuple[Rule, ...]:
@@ -157,6 +188,8 @@ def configured(settings: Settings) -> tuple[Rule, ...]:
 
 
 def _configured(known: type[Rule], values: dict[str, Any]) -> Rule:
+    from pydantic import ValidationError
+
     try:
         return known(**{key.replace("-", "_"): value for key, value in values.items()})
     except ValidationError as error:

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from gradlint.finding import Evidence, Finding, Related, Severity
+from gradlint.code import Code
+from gradlint.finding import Evidence, Finding, Fix, Related, Severity
 from gradlint.graph import Frame, ModelGraph, Node
+from gradlint.training import TrainingStep
 
 URL = "https://github.com/gradlint/gradlint/blob/main/rules/{module}.py"
 
@@ -16,7 +18,8 @@ URL = "https://github.com/gradlint/gradlint/blob/main/rules/{module}.py"
 class Rule(BaseModel):
     """Base of every rule. Subclasses set `code`, `severity` and `message`; their fields are their settings.
 
-    The rule's name is its file's name with hyphens; the module docstring is its page.
+    The rule's name is its file's name with hyphens; the module docstring is its page. `needs_recording` says that a run
+    over source does not find all that a recording shows, so that such a run calls no comment about the rule unused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,6 +28,7 @@ class Rule(BaseModel):
     severity: ClassVar[Severity]
     message: ClassVar[str]
     advice: ClassVar[str] = ""
+    needs_recording: ClassVar[bool] = False
     name: ClassVar[str]
     page: ClassVar[str]
 
@@ -58,12 +62,43 @@ class Rule(BaseModel):
             **(extra or {}),
         )
 
+    def fix(self, finding: Finding, code: Code) -> Fix | None:
+        """The edits that take a finding of this rule away; None, or `UnfixableError` on the way, when there are none.
+
+        `code` is the file around the finding: `match` its nodes, and let its methods make the edits. A rule that
+        turns `log(softmax(x))` into `log_softmax(x)`:
+
+            def fix(self, finding: Finding, code: Code) -> Fix | None:
+                match code.call:
+                    case ast.Call(args=[ast.Call() as inner]):
+                        return code.safe(
+                            code.rename(inner.func, "torch.nn.functional.log_softmax"), code.unwrap(code.call, inner)
+                        )
+                return None
+
+        The page's `Fixed:` fences are what the fixes make of its first `Bad:` fences.
+        """
+        return None
+
+    @classmethod
+    def fixable(cls) -> bool:
+        """Whether this rule declares a fix."""
+        return cls.fix is not Rule.fix
+
 
 class GraphRule(Rule):
     """A rule that reads one model's graph."""
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         """The findings of one model."""
+        raise NotImplementedError
+
+
+class TrainingRule(Rule):
+    """A rule that reads the events of one training loop."""
+
+    def check_step(self, step: TrainingStep) -> Iterator[Finding]:
+        """The findings of one loop."""
         raise NotImplementedError
 
 

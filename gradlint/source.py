@@ -8,6 +8,7 @@ import io
 import re
 import tokenize
 import warnings
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,10 +41,15 @@ class Comment:
 
 @dataclass(frozen=True)
 class Source:
-    """The decoded text of one file. Tree and comments are made when they are first asked for."""
+    """The decoded text of one file. Tree and comments are made when they are first asked for.
+
+    `encoding` and `mark` (a byte order mark at the head) are what the text was decoded from.
+    """
 
     path: str
     text: str
+    encoding: str = "utf-8"
+    mark: bool = False
 
     @cached_property
     def lines(self) -> tuple[str, ...]:
@@ -53,6 +59,32 @@ class Source:
     def line(self, number: int) -> str:
         """The text of a 1-based line; empty behind the end."""
         return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
+
+    @cached_property
+    def _starts(self) -> tuple[int, ...]:
+        return (0, *(match.end() for match in _NEWLINE.finditer(self.text)))
+
+    def offset(self, line: int, column: int) -> int:
+        """The place of a 1-based line and column in `text`; its end for what lies behind it."""
+        return min(self._starts[line - 1] + column - 1, len(self.text)) if line <= len(self._starts) else len(self.text)
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """The 1-based line and column of an offset in `text`."""
+        line = bisect_right(self._starts, offset)
+        return line, offset - self._starts[line - 1] + 1
+
+    @property
+    def newline(self) -> str:
+        """How the file ends its lines, as its first line does."""
+        match = _NEWLINE.search(self.text)
+        return match.group() if match else "\n"
+
+    def encoded(self) -> bytes:
+        """The bytes that this text is in its file; raises `SourceError` when its encoding has no such characters."""
+        try:
+            return codecs.BOM_UTF8 * self.mark + self.text.encode(self.encoding)
+        except UnicodeEncodeError as error:
+            raise SourceError(self.path, *self.place(error.start), f"not in {self.encoding}") from None
 
     def column(self, line: int, offset: int) -> int:
         """The 1-based column in code points of a 0-based UTF-8 byte offset, as the syntax tree counts them."""
@@ -76,7 +108,7 @@ class Source:
         """All comments, as far as the text can be split into tokens."""
         found: list[Comment] = []
         try:
-            for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
+            for token in tokenize.generate_tokens(io.StringIO(self.text, newline=None).readline):
                 if token.type == tokenize.COMMENT:
                     found.append(Comment(token.start[0], token.start[1] + 1, token.string))
         except (tokenize.TokenError, SyntaxError):
@@ -94,7 +126,7 @@ def decode(path: str, data: bytes) -> Source:
         encoding = "utf-8"
     body, encoding = data.removeprefix(codecs.BOM_UTF8), encoding.removesuffix("-sig")
     try:
-        return Source(path, body.decode(encoding))
+        return Source(path, body.decode(encoding), encoding, body != data)
     except UnicodeDecodeError as error:
         line, column = _place(body, error.start)
         raise SourceError(path, line, column, f"byte 0x{body[error.start]:02x} is not {encoding.upper()}") from None

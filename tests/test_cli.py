@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from gradlint import __version__, cli
+from gradlint import __version__, cli, terminal
+from gradlint.baseline import Comparison
 from gradlint.errors import InternalError
 from gradlint.finding import Evidence, Failure, Finding, Report, Severity
 from tests.command import Done, environment, gradlint
@@ -94,7 +95,7 @@ def test_mistakes(folder: Path, arguments: list[str], words: str) -> None:
     expect_one_line(gradlint(folder, *arguments), words)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.pt2", "notes.ipynb"])
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt2"])
 def test_targets_of_later(folder: Path, name: str) -> None:
     (folder / name).write_bytes(b"")
     expect_one_line(gradlint(folder, name), "not supported yet")
@@ -262,13 +263,13 @@ WARNING = Finding(
 def engine(monkeypatch: pytest.MonkeyPatch, result: Report | BaseException) -> ModuleType:
     """Puts an engine with a fixed result in the place of the real one."""
 
-    def run(*_: Any) -> Report:
+    def lint(*_: Any) -> SimpleNamespace:
         if isinstance(result, Report):
-            return result
+            return SimpleNamespace(report=result, comparison=Comparison(()), inputs=None)
         raise result
 
     module = ModuleType("gradlint.engine")
-    module.run = run  # type: ignore[attr-defined]
+    module.lint = lint  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "gradlint.engine", module)
     return module
 
@@ -276,13 +277,13 @@ def engine(monkeypatch: pytest.MonkeyPatch, result: Report | BaseException) -> M
 def test_verbose_says_every_step(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(targets: Sequence[str], _: Any, progress: Callable[[str], None]) -> Report:
+    def lint(targets: Sequence[str], _: Any, progress: Callable[[str], None], __: Any) -> SimpleNamespace:
         for target in targets:
             progress(f"tracing {target}")
-        return Report(files=1)
+        return SimpleNamespace(report=Report(files=1), comparison=Comparison(()), inputs=None)
 
     monkeypatch.chdir(folder)
-    engine(monkeypatch, Report()).run = run  # type: ignore[attr-defined]
+    engine(monkeypatch, Report()).lint = lint  # type: ignore[attr-defined]
     assert cli.run(["-v", "good.py"]) == 0
     assert "gradlint: tracing good.py\n" in capsys.readouterr().err
     assert cli.run(["good.py"]) == 0
@@ -306,7 +307,7 @@ def test_a_fault_on_one_file_leaves_the_others(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    failure = Failure(path="broken.py", code=cli.INTERNAL, message="KeyError: 'x'")
+    failure = Failure(path="broken.py", code=terminal.INTERNAL, message="KeyError: 'x'")
     engine(monkeypatch, Report(findings=(WARNING,), files=2, failures=(failure,)))
     assert cli.run(["-q", "--output-format", "concise", "good.py", "broken.py"]) == 3
     said = capsys.readouterr()

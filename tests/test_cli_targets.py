@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gradlint import discover
+from gradlint import discover, listing
 from gradlint.config import Settings
 from gradlint.discover import TargetKind
 from gradlint.errors import UsageError
@@ -28,7 +28,7 @@ def put(folder: Path, *names: str, text: str = "a = 1\n") -> None:
 
 
 def files(*texts: str, **settings: Any) -> list[str]:
-    return [target.path for target in discover.find(texts, Settings(**settings))]
+    return [target.path for target in discover.find(texts, lambda folder: Settings(**settings))]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_the_same_file_is_looked_at_once(here: Path) -> None:
 def test_a_named_file_keeps_its_depth_beside_its_folder(here: Path) -> None:
     put(here, "a/b.py", "a/c.py")
     for texts in (("a", "a/b.py"), ("a/b.py", "a")):
-        depths = {target.path: target.depth for target in discover.find(texts, Settings())}
+        depths = {target.path: target.depth for target in discover.find(texts, lambda folder: Settings())}
         assert depths == {"a/b.py": "trace", "a/c.py": "source"}
 
 
@@ -93,7 +93,7 @@ def test_a_folder_that_cannot_be_read(here: Path, monkeypatch: pytest.MonkeyPatc
     def refuse(folder: str) -> None:
         raise PermissionError(13, "Permission denied", folder)
 
-    monkeypatch.setattr(discover.os, "scandir", refuse)
+    monkeypatch.setattr(listing.os, "scandir", refuse)
     with pytest.raises(UsageError, match="a: cannot be read: permission denied"):
         files("a")
 

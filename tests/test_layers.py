@@ -12,22 +12,64 @@ import pytest
 from tests.tree import RULES, Import, Module, length, modules, rules
 
 LAYERS = (
-    ("finding", "errors", "frame", "intent"),
-    ("source", "graph", "training", "inputs", "ops", "kernel", "wire"),
-    ("rule", "recording"),
-    ("analysis", "registry", "config", "suppress", "baseline", "fixes", "cache", "discover", "frontends"),
-    ("worker", "fork_server", "child", "sandbox", "machine", "engine"),
+    ("finding", "errors", "frame", "intent", "magics", "streams"),
+    ("source", "code", "graph", "training", "inputs", "ops", "kernel", "wire", "git", "judged", "crowd"),
+    ("rule", "recording", "notebook"),
+    (
+        "analysis",
+        "registry",
+        "config",
+        "suppress",
+        "baseline",
+        "fixes",
+        "cache",
+        "discover",
+        "listing",
+        "changes",
+        "frontends",
+    ),
+    (
+        "worker",
+        "fork_server",
+        "child",
+        "sandbox",
+        "machine",
+        "judging",
+        "proving",
+        "tracing",
+        "merging",
+        "source_run",
+        "encore",
+        "finishing",
+        "engine",
+        "fixing",
+    ),
     ("report", "testing", "lsp", "progress", "symptoms", "demo", "doctor"),
+    ("terminal", "options"),
+    ("linting",),
     ("cli", "__main__", "__init__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-RULES_MAY_IMPORT = {"finding", "frame", "graph", "training", "source", "ops", "rule", "analysis"}
+RULES_MAY_IMPORT = {"finding", "frame", "graph", "training", "source", "code", "ops", "rule", "analysis"}
 
 NEIGHBOURS = {
     ("graph", "training"): "a graph holds the training step that it was recorded in",
     ("suppress", "registry"): "an ignore comment names rules, and a wrong name is a finding",
     ("__main__", "cli"): "everything but the version goes to the command line",
-    ("engine", "worker"): "the engine hands targets to the worker and gets their graphs back",
+    ("engine", "worker"): "the engine starts the workers",
+    ("engine", "judging"): "the engine hands each file to the judge of its source",
+    ("engine", "tracing"): "the engine hands each target with models to the judge of its recording",
+    ("engine", "proving"): "the graphs of a live model are judged as those of a file",
+    ("engine", "source_run"): "the engine hands over all files that are only read",
+    ("engine", "merging"): "what all targets showed becomes one report",
+    ("engine", "finishing"): "the comments are read when all findings are known",
+    ("fixing", "engine"): "what was fixed is linted again",
+    ("source_run", "judging"): "what the cache does not hold is judged",
+    ("discover", "listing"): "a folder means its files",
+    ("tracing", "worker"): "a target is recorded by the worker",
+    ("tracing", "judging"): "both judges answer alike",
+    ("tracing", "proving"): "the rules read recorded graphs",
+    ("judging", "proving"): "the rules read what the source shows",
     ("fork_server", "child"): "the server forks its children",
     ("child", "sandbox"): "a child runs inside the sandbox",
 }
@@ -45,11 +87,12 @@ ONLY_IN = {
     "numpy": WORKER,
     "transformers": WORKER,
     "timm": WORKER,
+    "libcst": ("fixes",),
     "networkx": ("graph", "analysis"),
 }
 """Third-party packages and the parts that may import them."""
 
-MAY_PRINT = ("cli", "__main__")
+MAY_PRINT = ("cli", "terminal", "streams", "__main__")
 MAY_LEAVE_A_CHILD = ("worker", "fork_server", "child", "sandbox", "machine", "kernel")
 
 MOST_MODULE_LINES = 400

@@ -30,11 +30,6 @@ class Sample(Rule):
 '''
 
 
-def forget() -> None:
-    registry.rules.cache_clear()
-    registry._by_word.cache_clear()
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of rules that stands in for the project's own."""
@@ -42,9 +37,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / name).mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(registry, "PACKAGE", name)
-    forget()
+    registry.forget()
     yield tmp_path / name
-    forget()
+    registry.forget()
     for module in [module for module in sys.modules if module.startswith(name)]:
         del sys.modules[module]
 
@@ -76,6 +71,11 @@ def test_every_file_is_a_rule_with_its_name_and_page() -> None:
     assert {rule.name.replace("-", "_") for rule in rules} == {path.stem for path in RULES.glob("*.py")}
     assert [rule.code for rule in rules] == sorted({rule.code for rule in rules})
     assert all("Symptoms:" in rule.page for rule in rules)
+
+
+def test_names_and_codes_are_known_before_a_rule_is_imported() -> None:
+    assert registry.resolve("ALL") == {rule.code for rule in registry.rules()}
+    assert all(registry.resolve(rule.name) == {rule.code} for rule in registry.rules())
 
 
 def test_a_code_is_given_once(three: Path) -> None:

@@ -154,11 +154,12 @@ def test_json_has_every_field_of_the_interface() -> None:
     data = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert list(data)[:2] == ["schema_version", "gradlint"]
     assert set(data) == {
-        *("schema_version", "gradlint", "findings", "models", "files", "suppressed", "baselined", "failures")
+        *("schema_version", "gradlint", "findings", "models", "files", "suppressed", "baselined", "failures"),
+        *("stale", "skipped"),
     }
     assert data["findings"][0]["severity"] == "error"
     assert data["findings"][0]["related"] == [
-        {"path": "model.py", "line": 2, "column": 5, "message": "a later cut, hidden by this one"}
+        {"path": "model.py", "line": 2, "column": 5, "message": "a later cut, hidden by this one", "cell": None}
     ]
     assert data["models"][0]["gradient_profile"] == [{"parameter": "w", "predicted_rms": None, "measured_rms": None}]
 

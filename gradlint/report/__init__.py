@@ -19,10 +19,12 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class View:
-    """What a format may use beside the report: `line(path, number)` gives a line of source, empty when unknown."""
+    """What a format may use beside the report: `line(path, number)` gives a line of source, `cell_line(path, cell,
+    number)` one of a notebook's cell; both are empty when unknown."""
 
     line: Callable[[str, int], str]
     color: bool = False
+    cell_line: Callable[[str, int, int], str] = lambda path, cell, number: ""
 
 
 def check_format(name: str) -> str:

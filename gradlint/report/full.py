@@ -79,7 +79,7 @@ def _frame(finding: Finding, view: View, gutter: str, loud: str) -> Iterator[Row
     """The lines of the finding with carets below, one line of context before."""
     last = min(finding.end_line, finding.line + MOST_UNDERLINED - 1)
     numbers = range(max(finding.line - LINES_BEFORE, 1), last + 1)
-    texts = {number: view.line(finding.path, number) for number in numbers}
+    texts = {number: _line(finding, number, view) for number in numbers}
     if not texts[finding.line]:
         return
     yield [Span(f"{gutter} |", _FRAME)]
@@ -89,6 +89,12 @@ def _frame(finding: Finding, view: View, gutter: str, loud: str) -> Iterator[Row
         yield [Span(f"{number:>{len(gutter)}} | ", _FRAME), Span(_shown(text))]
         if number >= finding.line:
             yield [Span(f"{gutter} | ", _FRAME), Span(_carets(finding, number, text), loud)]
+
+
+def _line(finding: Finding, number: int, view: View) -> str:
+    if finding.cell is None:
+        return view.line(finding.path, number)
+    return view.cell_line(finding.path, finding.cell, number)
 
 
 def _carets(finding: Finding, number: int, text: str) -> str:

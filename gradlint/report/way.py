@@ -9,7 +9,7 @@ from gradlint.graph import Frame, Passage
 from gradlint.report import View
 
 if TYPE_CHECKING:
-    from gradlint.engine import Way, WayStep
+    from gradlint.tracing import Way, WayStep
 
 OPEN, SHUT = "|", "x"
 
