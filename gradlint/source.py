@@ -88,7 +88,10 @@ class Source:
 
     def column(self, line: int, offset: int) -> int:
         """The 1-based column in code points of a 0-based UTF-8 byte offset, as the syntax tree counts them."""
-        return len(self.line(line).encode()[:offset].decode(errors="ignore")) + 1
+        text = self.line(line)
+        if text.isascii():
+            return min(offset, len(text)) + 1
+        return len(text.encode()[:offset].decode(errors="ignore")) + 1
 
     @cached_property
     def tree(self) -> ast.Module:

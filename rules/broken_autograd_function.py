@@ -262,6 +262,7 @@ from gradlint.rule import GraphRule, related_at
 class BrokenAutogradFunction(GraphRule):
     code = "GL113"
     severity = Severity.ERROR
+    needs_recording = True
     message = "`{function}`: {fault}"
     advice = (
         "return one value for each input of forward: its derivative times the gradient, None only for what needs none"

@@ -144,6 +144,7 @@ LEAF = "is being used in an in-place operation"
 class InplaceOverwrite(GraphRule):
     code = "GL112"
     severity = Severity.ERROR
+    needs_recording = True
     message = "{what}"
     advice = "{cure}"
 

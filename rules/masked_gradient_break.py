@@ -245,6 +245,7 @@ from gradlint.graph import Reason
 class MaskedGradientBreak(PathRule):
     code = "GL115"
     severity = Severity.ERROR
+    needs_recording = True
     message = "`{expression}` silences the exception and still leaves {count} without a gradient"
     advice = "remove it, and mend the cut that it hides"
     reasons = frozenset({Reason.MASKED})

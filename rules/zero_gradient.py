@@ -152,6 +152,7 @@ from gradlint.graph import Reason
 class ZeroGradient(PathRule):
     code = "GL108"
     severity = Severity.ERROR
+    needs_recording = True
     message = "`{expression}` has a derivative of zero almost everywhere, so {count} cannot learn"
     advice = "use a smooth surrogate or a straight-through estimator"
     reasons = frozenset({Reason.ZERO})

@@ -44,6 +44,7 @@ CATALOGUE = {
     "GL116": ("second-backward", "error"),
     "GL117": ("nothing-trainable", "error"),
     "GL202": ("data-dependent-control-flow", "note"),
+    "GL203": ("untraceable-call", "note"),
     "GL301": ("xavier-before-relu", "warning"),
     "GL401": ("deep-saturating-stack", "warning"),
     "GL501": ("missing-normalization", "warning"),

@@ -5,24 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from gradlint import ops
 from gradlint.analysis.reach import Cause, Cut, reach
 from gradlint.finding import Finding, Related, Severity
 from gradlint.graph import Hidden, Model, ModelGraph, Parameter, Reason
+from gradlint.ops.facts import Kind
 from gradlint.rule import GraphRule, related_at
 
 ON_PURPOSE = frozenset({Reason.DETACH, Reason.GRAD_DISABLED})
 """Cuts that momentum, target and teacher networks need."""
+
+LEAVING = frozenset({Reason.DETACH, Reason.NUMPY, Reason.SCALAR, Reason.REWRAP})
+"""Cuts that take a value out of its history."""
 
 
 class PathRule(GraphRule):
     """A rule that names the cuts of some kinds that take the last way from a parameter to the loss."""
 
     reasons: ClassVar[frozenset[Reason]]
+    behind_loss: ClassVar[bool] = False
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         for cause in reach(graph).causes:
             lost = starved_for_sure(cause)
-            if cause.cut.reason in self.reasons and lost:
+            if cause.cut.reason in self.reasons and lost and is_behind_loss(graph, cause.cut) == self.behind_loss:
                 yield self.starves(graph, cause, lost)
 
     def starves(self, graph: ModelGraph, cause: Cause, lost: tuple[Parameter, ...]) -> Finding:
@@ -37,6 +43,16 @@ class PathRule(GraphRule):
             count=counted(lost, "parameter tensor"),
             names=listed(lost),
         )
+
+
+def is_behind_loss(graph: ModelGraph, cut: Cut) -> bool:
+    """Whether it is the value of a loss that leaves its history: a fault of the training step, not of the model."""
+    if cut.reason not in LEAVING:
+        return False
+    history = graph.reaching([cut.edge.source], lambda edge: edge.open)
+    return any(
+        (facts := ops.lookup("torch", graph.node(n).native)) is not None and facts.kind is Kind.LOSS for n in history
+    )
 
 
 def starved_for_sure(cause: Cause) -> tuple[Parameter, ...]:

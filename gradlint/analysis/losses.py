@@ -1,0 +1,110 @@
+"""The losses of a graph: which argument is the prediction, which the target, and what made the prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gradlint import ops
+from gradlint.analysis.learning import learnt
+from gradlint.analysis.operands import final_readers, history, inputs, literal, once, origin
+from gradlint.finding import Related
+from gradlint.graph import Frame, ModelGraph, Node, NodeKind
+from gradlint.rule import related_at, user_frame
+
+CATEGORICAL = ("cross_entropy", "nll_loss")
+BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
+REGRESSION = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+JOINED = frozenset({"cat", "stack", "phi"})
+BATCHED = 2
+"""Axes of scores that have one for the batch and one for the classes."""
+
+_WEIGHTED = (ops.Kind.LINEAR, ops.Kind.CONV)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The call of a loss, what it judges, and by what."""
+
+    call: Node
+    prediction: Node
+    target: Node | None
+
+
+def losses(graph: ModelGraph, *names: str) -> Iterator[Loss]:
+    """The losses of some canonical names that a target is computed from, each place in the file once."""
+    calls = (node for node in graph.nodes if node.op in names and node.id in graph.useful)
+    for call in once(calls):
+        read = inputs(graph, call)
+        if read and literal(call, 0) is None:
+            yield Loss(call, read[0], read[1] if len(read) > 1 and literal(call, 1) is None else None)
+
+
+def activation(graph: ModelGraph, value: Node) -> Node:
+    """The op that made a prediction, behind views, casts, selections and dropout; of joined parts the common one."""
+    found = origin(graph, value)
+    if found.op not in JOINED:
+        return found
+    parts = [activation(graph, one) for one in inputs(graph, found)]
+    same = parts and all(part.op == parts[0].op for part in parts)
+    return parts[0] if same else found
+
+
+def is_exchanged(graph: ModelGraph, loss: Loss) -> bool:
+    """Whether a loss has the model's output where the target belongs, and data where the prediction belongs."""
+    if loss.target is None or loss.target.id not in learnt(graph):
+        return False
+    return all(_is_data(node) for node in history(graph, loss.prediction))
+
+
+def _is_data(node: Node) -> bool:
+    known = ops.facts(node.op) if node.kind is NodeKind.OP else None
+    if node.kind is NodeKind.OP:
+        return known is not None and node.value == "tensor"
+    return node.kind in (NodeKind.CONSTANT, NodeKind.INPUT)
+
+
+def is_used_elsewhere(graph: ModelGraph, made: Node, loss: Loss) -> bool:
+    """Whether a value that a loss judges is also read by something else that training depends on."""
+    others = (reader for reader in final_readers(graph, made) if reader.id in graph.useful)
+    return any(user_frame(reader) != user_frame(loss.call) or reader.op != loss.call.op for reader in others)
+
+
+def classes(prediction: Node) -> int | None:
+    """How many classes scores of shape (batch, classes, ...) are for; None where that is not known."""
+    shape = prediction.shape
+    return shape[1] if shape is not None and len(shape) >= BATCHED else None
+
+
+def units(graph: ModelGraph, value: Node) -> int | None:
+    """How many units the layer has that made a value, behind views and activations; None where there is none."""
+    found = activation(graph, value)
+    for _ in range(len(graph)):
+        known = ops.facts(found.op) if found.kind is NodeKind.OP else None
+        read = inputs(graph, found)
+        if known is None or not read:
+            return None
+        if known.kind in _WEIGHTED:
+            return _width(read)
+        if known.kind is not ops.Kind.ACTIVATION:
+            return None
+        found = origin(graph, read[0])
+    return None
+
+
+def _width(read: tuple[Node, ...]) -> int | None:
+    weights = [one for one in read[1:2] if one.kind is NodeKind.PARAMETER and one.shape]
+    return weights[0].shape[0] if weights and weights[0].shape else None
+
+
+def place(made: Node, loss: Loss) -> Frame | None:
+    """Where to point at an activation: its own expression, or the loss for one that a container called."""
+    stands_alone = not made.module.rpartition(".")[2].isdigit()
+    return (user_frame(made) if stands_alone else None) or user_frame(loss.call)
+
+
+def other_place(made: Node, loss: Loss) -> tuple[Related, ...]:
+    """The loss that an activation goes into, or what it judges."""
+    if place(made, loss) == user_frame(loss.call):
+        return related_at(user_frame(made), "the activation is called here")
+    return related_at(user_frame(loss.call), "the loss")
