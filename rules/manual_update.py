@@ -133,7 +133,7 @@ Ascent on purpose: the adversary of a minimax problem.
     ```
 
 Symptoms: loss increases every step with my own gradient descent; manual SGD diverges; loss goes up instead of down;
-nan after a few steps of a hand-written update; sign of the gradient update
+nan after a few steps of a hand-written update; wrong direction of a hand-written update
 """
 
 from __future__ import annotations

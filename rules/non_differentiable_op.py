@@ -168,9 +168,9 @@ A prediction that nothing trains on.
         train()
     ```
 
-Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; argmax has no
-gradient; An operation has `None` for gradient: K.argmax, K.round; No gradients provided for any variable; accuracy as
-loss does not train; which functions are differentiable
+Symptoms: argmax, round and sign: no gradient; RuntimeError: element 0 of tensors does not require grad and does not
+have a grad_fn; argmax has no gradient; An operation has `None` for gradient: K.argmax, K.round; No gradients provided
+for any variable; accuracy as loss does not train; which functions are differentiable
 """
 
 from __future__ import annotations

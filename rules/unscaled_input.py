@@ -238,6 +238,28 @@ Scaled inside of the model.
         train()
     ```
 
+Arrays that are scaled before they become tensors.
+
+    ```python
+    import cv2
+    import numpy as np
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    def train(paths=()):
+        model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        for path in paths:
+            image = cv2.imread(path).astype(np.float32) / 255.0
+            x = torch.from_numpy(np.transpose(image[:, :, ::-1], (2, 0, 1)).copy()).float().unsqueeze(0)
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), torch.zeros(1, dtype=torch.long))
+            loss.backward()
+            optimizer.step()
+    ```
+
 Symptoms: the loss starts in the hundreds; loss is huge in the first steps; nan in the first epoch with images; forgot
 ToTensor; forgot to divide by 255; all ReLUs are dead
 """
@@ -264,6 +286,8 @@ class UnscaledInput(GraphRule):
     advice = "divide by 255, or normalise the images before the model"
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
+        if graph.model.reach_at != "loss":
+            return
         for call in once(node for node in graph.nodes if _is_first(graph, node)):
             values = domain(graph, inputs(graph, call)[0])
             made = _made(graph, call)

@@ -138,8 +138,9 @@ A residual branch that starts at zero (ReZero).
             return self.head(x + self.strength * self.branch(x))
     ```
 
-Symptoms: grad is zero; gradient is all zeros; round has no gradient, why; sign function gradient; loss does not
-change from the first step; weights don't update; quantisation aware training does not learn
+Symptoms: round and sign have no gradient, why; grad is zero; gradient is all zeros; round has no gradient, why; sign
+function gradient; loss does not change from the first step; weights don't update; quantisation aware training does
+not learn
 """
 
 from __future__ import annotations

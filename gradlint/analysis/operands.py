@@ -86,9 +86,11 @@ def readers(graph: ModelGraph, node: Node) -> Iterator[Node]:
 
 def final_readers(graph: ModelGraph, node: Node) -> Iterator[Node]:
     """The calls that read a value through views, casts, selections and dropout."""
-    for reader in readers(graph, node):
-        if is_passed_on(reader) and inputs(graph, reader)[0].id == node.id:
-            yield from final_readers(graph, reader)
+    waiting = [(node, reader) for reader in readers(graph, node)]
+    while waiting:
+        read, reader = waiting.pop(0)
+        if is_passed_on(reader) and inputs(graph, reader)[0].id == read.id:
+            waiting = [*((reader, further) for further in readers(graph, reader)), *waiting]
         else:
             yield reader
 

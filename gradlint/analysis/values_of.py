@@ -18,7 +18,7 @@ from gradlint.rule import user_frame
 BATCH = "batch"
 """What the items of a data set become: a value without history, with theirs."""
 
-DEPTH = 400
+DEPTH = 150
 """Values behind one another that are looked at; what lies deeper is unknown."""
 
 

@@ -122,7 +122,7 @@ def examine(program: str, file: Path, worker: Worker) -> Iterator[Agreement]:
     if not graphs:
         yield Agreement(program, "", "unrecorded")
         return
-    read_graphs = {graph.model.name: graph for graph in read_file(read(file), Project(file.parent)).graphs}
+    read_graphs = {graph.model.name: graph for graph in read_file(read(file), Project(str(file.parent))).graphs}
     for graph in graphs:
         yield compare(program, graph, read_graphs.get(graph.model.name))
 

@@ -113,7 +113,9 @@ def _dtype(arrays: tuple[Value, ...], args: Arguments) -> str | None:
 def derived(run: Run, native: str, inputs: tuple[Value, ...], at: ast.AST, carrier: ValueKind) -> Tensor:
     """A value that is computed outside of torch: it remembers everything that went in."""
     nodes = run.nodes_in(inputs)
-    if len(nodes) == 1 and run.tape.nodes[nodes[0]].value is not ValueKind.TENSOR:
+    raw = run.tape.nodes[nodes[0]] if len(nodes) == 1 else None
+    same = native.rpartition(".")[2] in KEEPING
+    if raw is not None and raw.value is not ValueKind.TENSOR and (same or raw.dtype != BYTES):
         return Tensor(nodes[0], None, None, carrier)
     return outside(run, native, nodes, at, OPEN, carrier)
 
@@ -133,6 +135,13 @@ def method(run: Run, receiver: Tensor, name: str, args: Arguments, at: ast.AST) 
     made.dtype = _cast(args) if name == "astype" else receiver.dtype if name in _SAME else None
     return made
 
+
+KEEPING = frozenset(
+    """astype getitem copy reshape transpose flatten ravel squeeze repeat take asarray array stack
+    ascontiguousarray expand_dims concatenate moveaxis swapaxes rollaxis flip cvtColor resize tolist item __float__
+    __int__ float32 float64""".split()
+)
+"""Functions and methods after which the numbers of an array are as large as before."""
 
 _SAME = frozenset("copy reshape transpose flatten ravel squeeze clip repeat take".split())
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gradlint.frontends.static.heap import ABSENT, Cell, Change, read
+from gradlint.frontends.static.heap import ABSENT, Cell, Change, read, tick
 from gradlint.frontends.static.tape import PHI
 from gradlint.frontends.static.values import (
     NO_NODE,
@@ -40,11 +40,12 @@ Signal = str | None
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """A way that left early: by what, the mark of the state that it started from, and what it had changed."""
+    """A way that left early: by what, mark and time of the state that it started from, and what it had changed."""
 
     signal: str
     mark: int
     changes: dict[Cell, Change]
+    began: int = 0
 
 
 def alternatives(run: Run, ways: Many[Callable[[], Signal]], test: ast.expr | None = None) -> Signal:
@@ -56,7 +57,7 @@ def alternatives(run: Run, ways: Many[Callable[[], Signal]], test: ast.expr | No
     from gradlint.frontends.static.run import RaisedError
 
     run.conditions += 1
-    mark = run.heap.open()
+    mark, began = run.heap.open(), tick()
     falling: list[dict[Cell, Change]] = []
     leaving: list[Pending] = []
     try:
@@ -65,13 +66,13 @@ def alternatives(run: Run, ways: Many[Callable[[], Signal]], test: ast.expr | No
             with _doubted(run, test, index == 0):
                 signal = _signal(run, way, RaisedError)
             changes = run.heap.now(mark)
-            _rebase(run, run.pending[first:], mark)
+            _rebase(run, run.pending[first:], mark, began)
             run.heap.undo(mark)
             if signal is None:
                 falling.append(changes)
             elif signal != RAISE:
-                leaving.append(Pending(signal, mark, changes))
-        return _continue(run, mark, falling, leaving, RaisedError)
+                leaving.append(Pending(signal, mark, changes, began))
+        return _continue(run, began, falling, leaving, RaisedError)
     finally:
         run.conditions -= 1
         run.heap.close()
@@ -104,7 +105,7 @@ def _signal(run: Run, way: Callable[[], Signal], raised: type[Exception]) -> Sig
 
 
 def _continue(
-    run: Run, mark: int, falling: list[dict[Cell, Change]], leaving: list[Pending], raised: type[Exception]
+    run: Run, began: int, falling: list[dict[Cell, Change]], leaving: list[Pending], raised: type[Exception]
 ) -> Signal:
     """Goes on in the joined state of the ways that went through, else in the state of one that left."""
     if not falling and not leaving:
@@ -115,7 +116,7 @@ def _continue(
     if last is not None:
         _apply(run, last.changes)
         return last.signal
-    _join_changes(run, falling, mark)
+    _join_changes(run, falling, began)
     return None
 
 
@@ -129,12 +130,18 @@ def _apply(run: Run, changes: dict[Cell, Change]) -> None:
         run.heap.write(change.target, change.key, change.content)
 
 
-def _join_changes(run: Run, ways: list[dict[Cell, Change]], mark: int) -> None:
+def _is_younger(target: Any, began: int) -> bool:
+    """Whether something was made after a branch began: no other way knows it, so it is as its own way left it."""
+    return getattr(target, "birth", 0) > began
+
+
+def _join_changes(run: Run, ways: list[dict[Cell, Change]], began: int) -> None:
     """Writes into every place that some way changed what all of them have there."""
     places = {cell: change for way in ways for cell, change in way.items()}
     for cell, change in places.items():
         old = read(change.target, change.key)
-        contents = [way[cell].content if cell in way else old for way in ways]
+        own = _is_younger(change.target, began)
+        contents = [way[cell].content if cell in way else old for way in ways if cell in way or not own]
         _write_joined(run, change, contents)
 
 
@@ -145,7 +152,7 @@ def _write_joined(run: Run, place: Change, contents: list[Any]) -> None:
     run.heap.write(place.target, place.key, joined)
 
 
-def _rebase(run: Run, held: Iterable[Pending], mark: int) -> None:
+def _rebase(run: Run, held: Iterable[Pending], mark: int, began: int) -> None:
     """Tells what the ways that left inside of this one had changed since its own start."""
     for pending in held:
         if pending.mark <= mark:
@@ -155,7 +162,7 @@ def _rebase(run: Run, held: Iterable[Pending], mark: int) -> None:
             if cell not in pending.changes:
                 content = after[cell].content if cell in after else read(change.target, change.key)
                 pending.changes[cell] = Change(change.target, change.key, content)
-        pending.mark = mark
+        pending.mark, pending.began = mark, began
 
 
 def settle(run: Run, first: int, signals: Iterable[str], alive: bool = True, dead: Any = None) -> bool:
@@ -174,6 +181,8 @@ def settle(run: Run, first: int, signals: Iterable[str], alive: bool = True, dea
                 continue
             now = read(change.target, change.key)
             then = pending.changes[cell].content if cell in pending.changes else before[cell].content
+            if _is_younger(change.target, pending.began):
+                then = now = then if cell in pending.changes else now
             _write_joined(run, change, [now, then] if alive else [then])
         alive = True
     for _ in chosen:

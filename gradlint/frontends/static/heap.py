@@ -5,8 +5,12 @@ All that can change lives in dicts, lists and attributes of values. While nobody
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
+
+tick = itertools.count(1).__next__
+"""The time, in things that were born."""
 
 ABSENT: Any = object()
 """Stands for a key that a dict does not have."""
@@ -16,6 +20,21 @@ ITEMS = "[]"
 
 Cell = tuple[int, Any]
 """A place that can change: the identity of its holder, and its key."""
+
+
+class Cells(dict[Any, Any]):
+    """The attributes or entries of a value; `birth` tells what was made inside of a branch."""
+
+    __slots__ = ("birth",)
+
+    def __init__(self, content: dict[Any, Any]) -> None:
+        super().__init__(content)
+        self.birth = tick()
+
+
+def cells(content: dict[Any, Any]) -> dict[Any, Any]:
+    """A dict that knows its birth; one that does already is kept."""
+    return content if type(content) is Cells else Cells(content)
 
 
 @dataclass(slots=True, frozen=True)
@@ -74,14 +93,14 @@ class Heap:
 
 def read(target: Any, key: Any) -> Any:
     """The content of a place; of a list a copy."""
-    if type(target) is dict:
+    if isinstance(target, dict):
         return target.get(key, ABSENT)
     return list(target) if type(target) is list else getattr(target, key)
 
 
 def put(target: Any, key: Any, content: Any) -> None:
     """Changes the content of a place without a trace."""
-    if type(target) is dict:
+    if isinstance(target, dict):
         if content is ABSENT:
             target.pop(key, None)
         else:

@@ -55,7 +55,7 @@ def hidden(
     run: Run, parts: dict[str, Instance | Layer], parameters: dict[str, Tensor], held: set[int]
 ) -> Iterator[Hidden]:
     """Everything in the parts of a model that wants a gradient and that `parameters()` does not list."""
-    registered = {id(tensor) for tensor in parameters.values()}
+    registered = {id(value) for value in (*parameters.values(), *parts.values())}
     for prefix, part in parts.items():
         for name, value in part.attributes.items():
             holder = f"{prefix}.{name}".lstrip(".")
@@ -76,6 +76,8 @@ def _in_container(
 
 
 def _lost(item: Instance | Layer | Tensor, registered: set[int]) -> list[Tensor]:
+    if id(item) in registered:
+        return []
     found = [item] if isinstance(item, Tensor) else [tensor for _, tensor in named_parameters(item)]
     return [t for t in found if id(t) not in registered and t.state.get(REQUIRES_GRAD) is not False]
 

@@ -125,6 +125,17 @@ def _held(run: Run, events: Iterable[Event]) -> set[int]:
     return {one for event in events if event.kind is EventKind.OPTIMIZER for one in event.parameters or ()}
 
 
+def _in_evaluation(events: Iterable[Event]) -> set[int]:
+    """The identities of the parameters that a program without a loss left in evaluation mode: nobody trains them."""
+    at_rest: set[int] = set()
+    for event in events:
+        if event.kind is EventKind.EVAL:
+            at_rest.update(event.parameters or ())
+        elif event.kind is EventKind.TRAIN:
+            at_rest.difference_update(event.parameters or ())
+    return at_rest
+
+
 def name_of(root: Instance | Layer) -> str:
     """The name of a module's class."""
     return root.cls.name if isinstance(root, Instance) else root.name.rpartition(".")[2]
@@ -162,6 +173,7 @@ def _model(run: Run, module: ModuleSource, tree: Tree, used: set[int]) -> Model 
     held = _held(run, events) if any(e.kind is EventKind.OPTIMIZER for e in events) else None
     if any(e.kind is EventKind.OPTIMIZER and e.parameters is None for e in events):
         held = None
+    at_rest = set() if at_loss else _in_evaluation(events)
     return Model(
         name=name_of(root),
         path=home.source.path,
@@ -169,7 +181,7 @@ def _model(run: Run, module: ModuleSource, tree: Tree, used: set[int]) -> Model 
         capture=CAPTURE,
         inputs=run.inputs.get(id(root), ()),
         reach_at="loss" if at_loss else "outputs",
-        parameters=tuple(_parameters(run, module, tree, used, held if at_loss else None)),
+        parameters=tuple(_parameters(run, module, tree, used, held if at_loss else None, at_rest)),
         hidden=tuple(hidden_values.hidden(run, tree.parts, tree.parameters, held or set())),
         functions=tuple(run.customs.values()),
         outputs=outputs,
@@ -208,7 +220,7 @@ def _calls(run: Run, tree: Tree) -> Iterator[tuple[str, Frame]]:
 
 
 def _parameters(
-    run: Run, module: ModuleSource, tree: Tree, used: set[int], held: set[int] | None
+    run: Run, module: ModuleSource, tree: Tree, used: set[int], held: set[int] | None, at_rest: set[int]
 ) -> Iterator[Parameter]:
     nodes = {
         name: node
@@ -231,9 +243,15 @@ def _parameters(
             unused_part=outer,
             owner_read=_is_read(tree, outer) if node is None else _is_read_elsewhere(run, tree, name),
             moved_by_hand=_is_moved(tree, name),
-            optimized=None if held is None else identity(run, tensor) in held,
+            optimized=_is_optimized(identity(run, tensor), held, at_rest),
             initialisations=initialisations(tensor),
         )
+
+
+def _is_optimized(parameter: int, held: set[int] | None, at_rest: set[int]) -> bool | None:
+    if held is not None:
+        return parameter in held
+    return False if parameter in at_rest else None
 
 
 def _user(frame: Frame | None) -> Frame | None:

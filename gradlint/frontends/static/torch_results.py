@@ -307,7 +307,7 @@ def _unique(run: Run, call: emission.Call, options: Mapping[str, Any], first: Ou
     if not any(extra):
         return values
     more = [result(run, call, Output(INDEX), position) for position, wanted in enumerate(extra, 1) if wanted]
-    return Sequence([values, *more], "tuple", exact=OPEN not in extra)
+    return Sequence([values, *more], "tuple", exact=not any(flag is OPEN for flag in extra))
 
 
 def is_constant(native: str, args: Arguments) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gradlint.frame import Frame
+from gradlint.frontends.static.heap import cells, tick
 from gradlint.graph import ValueKind
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Sequence(Value):
     kind: str = "list"
     exact: bool = True
     made: Frame | None = None
+    birth: int = field(default_factory=tick, init=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +87,9 @@ class Mapping(Value):
     exact: bool = True
     made: Frame | None = None
     factory: Value | None = None
+
+    def __post_init__(self) -> None:
+        self.items = cells(self.items)
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +109,10 @@ class Tensor(Value):
     leaf: bool = False
     made: Frame | None = None
     state: dict[str, Any] = field(default_factory=dict)
+    birth: int = field(default_factory=tick, init=False)
+
+    def __post_init__(self) -> None:
+        self.state = cells(self.state)
 
 
 @dataclass(slots=True, eq=False)
@@ -122,6 +131,9 @@ class Layer(Value):
     made: Frame | None = None
     known: bool = True
 
+    def __post_init__(self) -> None:
+        self.attributes = cells(self.attributes)
+
 
 @dataclass(slots=True, eq=False)
 class Foreign(Value):
@@ -134,6 +146,9 @@ class Foreign(Value):
     arguments: dict[str, Value] = field(default_factory=dict)
     state: dict[str, Value] = field(default_factory=dict)
     made: Frame | None = None
+
+    def __post_init__(self) -> None:
+        self.state = cells(self.state)
 
 
 @dataclass(slots=True, eq=False)
@@ -171,6 +186,9 @@ class Instance(Value):
     attributes: dict[str, Value] = field(default_factory=dict)
     made: Frame | None = None
     base: Layer | None = None
+
+    def __post_init__(self) -> None:
+        self.attributes = cells(self.attributes)
 
 
 @dataclass(slots=True, eq=False)
