@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from gradlint.frontends.static import torch_training, vocabulary
+from gradlint.frontends.static import torch_training, torch_transforms, vocabulary
 from gradlint.frontends.static.attributes import bind, in_class
 from gradlint.frontends.static.values import (
     Arguments,
@@ -44,6 +44,7 @@ def _noted(run: Run, module: Instance | Layer, arguments: Arguments, at: ast.AST
         run.inputs.setdefault(id(module), tuple(map(_signature, arguments)))
     run.modules.append(module)
     try:
+        torch_transforms.recompute(run, module, at)
         result: Value = forward(run, module, arguments, at)  # type: ignore[operator]
     finally:
         run.modules.pop()

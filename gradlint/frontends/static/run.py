@@ -163,6 +163,7 @@ class Run:
     leaf_writes: list[Frame] = field(default_factory=list)
     declared: dict[int, dict[str, str]] = field(default_factory=dict)
     hooks: dict[int, list[tuple[bool, Value]]] = field(default_factory=dict)
+    reparametrised: dict[int, list[tuple[str, str, list[Tensor], Tensor]]] = field(default_factory=dict)
     customs: dict[Any, Any] = field(default_factory=dict)
     training: TrainingState = field(default_factory=TrainingState)
     answers: dict[int, Value] = field(default_factory=dict)

@@ -121,7 +121,8 @@ def _parametrized(*originals: str, native: str, buffers: tuple[str, ...] = ()) -
             run.write(parts, attribute + suffix, original)
         for suffix in buffers:
             run.write(parts, attribute + suffix, Tensor(NO_NODE, dtype=weight.dtype, leaf=True))
-        run.write(parts, attribute, _computed(run, native, made, weight, at))
+        run.reparametrised.setdefault(id(module), []).append((attribute, native, made, weight))
+        recompute(run, module, at)
         return module
 
     return wrap
@@ -137,7 +138,8 @@ def _parametrized_now(count: int, native: str) -> Handler:
         made = [_original(weight, position) for position in range(count)]
         names = ["original"] if count == 1 else [f"original{position}" for position in range(count)]
         _keep_originals(run, module, attribute, dict(zip(names, made, strict=True)))
-        run.write(module.attributes, attribute, _computed(run, native, made, weight, at))
+        run.reparametrised.setdefault(id(module), []).append((attribute, native, made, weight))
+        recompute(run, module, at)
         return module
 
     return wrap
@@ -154,6 +156,12 @@ def _weight(run: Run, args: Arguments) -> tuple[Value | None, Value | None, str]
 def _original(weight: Tensor, position: int) -> Tensor:
     shape = weight.shape if position or weight.shape is None else (weight.shape[0],) + (1,) * (len(weight.shape) - 1)
     return Tensor(NO_NODE, shape, weight.dtype, parameter=True, leaf=True, made=weight.made)
+
+
+def recompute(run: Run, module: Instance | Layer, at: ast.AST) -> None:
+    """Computes the reparametrised weights of a module anew, as every call of it does."""
+    for attribute, native, originals, weight in run.reparametrised.get(id(module), ()):
+        run.write(module.attributes, attribute, _computed(run, native, originals, weight, at))
 
 
 def _computed(run: Run, native: str, originals: list[Tensor], weight: Tensor, at: ast.AST) -> Tensor:
