@@ -196,7 +196,17 @@ def _fault(step: TrainingStep, found: list[tuple[Event, Feed, Event | None]]) ->
     event, how, other = found[-1]
     if how is Feed.STEPPED and other is not None:
         return AFTER if same_pass(other, event) else BEFORE
-    return BEFORE if how is Feed.CLEARED else ""
+    return BEFORE if how is Feed.CLEARED and not _has_backward_between(step, event, other) else ""
+
+
+def _has_backward_between(step: TrainingStep, event: Event, cleared: Event | None) -> bool:
+    """Whether a backward pass stands in the right place, though its gradient never comes to these parameters."""
+    for other in earlier(step, event):
+        if other is cleared:
+            return False
+        if other.kind is EventKind.BACKWARD:
+            return True
+    return False
 
 
 def _plain(fed: list[tuple[Event, Event]]) -> bool:
