@@ -483,6 +483,11 @@ worker.run({{"entry": "entries:entry", "sys_path": [{folder!r}], "cwd": {folder!
 """
 
 
+def heeds_interrupts() -> None:
+    """A shell starts what it runs in the background with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
 def test_no_process_outlives_the_parent(tmp_path: pathlib.Path, number: signal.Signals) -> None:
     (tmp_path / "entries.py").write_text(
@@ -500,6 +505,7 @@ def test_no_process_outlives_the_parent(tmp_path: pathlib.Path, number: signal.S
         [sys.executable, "-c", PARENT.format(folder=str(tmp_path))],
         env=os.environ | {"TMPDIR": str(scratch), "PYTHONPATH": str(pathlib.Path(__file__).parent.parent)},
         stderr=subprocess.DEVNULL,
+        preexec_fn=heeds_interrupts,
     )
     assert wait_for(lambda: bool(list(scratch.glob("*/*/*/*-*"))))
     pids = [int(pid) for pid in next(scratch.glob("*/*/*/*-*")).name.split("-")]
