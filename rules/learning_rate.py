@@ -168,7 +168,7 @@ class LearningRate(TrainingRule):
     plain_start: float = Field(1e-2, gt=0, description="The usual rate for SGD.")
 
     def check_step(self, step: TrainingStep) -> Iterator[Finding]:
-        if _is_meta_learning(step):
+        if _is_meta_learning(step) or not step.anywhere(EventKind.BACKWARD):
             return
         for event in step.of(EventKind.OPTIMIZER):
             rate, name = event.facts.get("lr"), event.facts.get("class", "")
