@@ -6,9 +6,9 @@ import textwrap
 
 import pytest
 
-from gradlint.frontends.static.backward_errors import LEAF_WRITTEN, OVERWRITTEN, SECOND_TIME
 from gradlint.frontends.static.project import Project
 from gradlint.frontends.static.reading import Reading, read_file
+from gradlint.frontends.static.steps.backward_errors import LEAF_WRITTEN, OVERWRITTEN, SECOND_TIME
 from gradlint.source import Source
 
 NET = """

@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch")
 einops = pytest.importorskip("einops")
 from torch.overrides import TorchFunctionMode  # noqa: E402
 
-from gradlint.frontends.static import einops_patterns  # noqa: E402
-from gradlint.frontends.static.plain_values import lifted  # noqa: E402
+from gradlint.frontends.static.python.plain_values import lifted  # noqa: E402
+from gradlint.frontends.static.torch import einops_patterns  # noqa: E402
 from gradlint.frontends.static.values import NO_NODE, Arguments, Tensor  # noqa: E402
 from tests.static.running import AT, new_run  # noqa: E402
 

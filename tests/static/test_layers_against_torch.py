@@ -13,10 +13,11 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from gradlint.frontends.static import layers, torch_signatures  # noqa: E402
-from gradlint.frontends.static.layers import REQUIRED  # noqa: E402
-from gradlint.frontends.static.plain_values import lifted, plain  # noqa: E402
-from gradlint.frontends.static.torch_layers import build  # noqa: E402
+from gradlint.frontends.static.python.plain_values import lifted, plain  # noqa: E402
+from gradlint.frontends.static.torch import layer_facts as layers  # noqa: E402
+from gradlint.frontends.static.torch import signatures as torch_signatures  # noqa: E402
+from gradlint.frontends.static.torch.layer_facts import REQUIRED  # noqa: E402
+from gradlint.frontends.static.torch.layers import build  # noqa: E402
 from gradlint.frontends.static.values import Arguments, Layer, Symbol, Tensor, Value  # noqa: E402
 from tests.static.running import AT, new_run  # noqa: E402
 

@@ -14,8 +14,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("expecttest")
 
-from gradlint.frontends.static import emission, passages, torch_results  # noqa: E402
-from gradlint.frontends.static.plain_values import lifted  # noqa: E402
+from gradlint.frontends.static.python.plain_values import lifted  # noqa: E402
+from gradlint.frontends.static.record import emission, passages  # noqa: E402
+from gradlint.frontends.static.torch import results as torch_results  # noqa: E402
 from gradlint.frontends.static.values import NO_NODE, Arguments, Constant, Sequence, Tensor, Value  # noqa: E402
 from gradlint.graph import Passage, Reason  # noqa: E402
 from tests.static.running import AT, new_run  # noqa: E402

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 
-from gradlint.frontends.static import torch_functions, torch_layers, torch_operators, torch_tensors  # noqa: E402
-from gradlint.frontends.static.plain_values import lifted  # noqa: E402
+from gradlint.frontends.static.python.plain_values import lifted  # noqa: E402
+from gradlint.frontends.static.torch import functions as torch_functions  # noqa: E402
+from gradlint.frontends.static.torch import layers as torch_layers  # noqa: E402
+from gradlint.frontends.static.torch import operators as torch_operators  # noqa: E402
+from gradlint.frontends.static.torch import tensors as torch_tensors  # noqa: E402
 from gradlint.frontends.static.values import NO_NODE, Arguments, Constant, Sequence, Tensor, Value  # noqa: E402
 from tests.static.running import AT, new_run  # noqa: E402
 

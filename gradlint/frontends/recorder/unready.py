@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from gradlint.frontends.constructors import filled_attributes
 from gradlint.graph import Frame, Hidden
 
 CONSTRUCTOR = "__init__"
@@ -45,7 +46,7 @@ def _misspelt(tree: ast.ClassDef) -> Iterator[tuple[str, ast.stmt, tuple[str, ..
     methods = _methods(tree)
     for name, method in methods.items() if CONSTRUCTOR not in methods else ():
         like = difflib.SequenceMatcher(None, name, CONSTRUCTOR).ratio() > LIKENESS and "_" in name
-        held = tuple(target for target, _ in _assigned(method))
+        held = tuple(target for target, _ in filled_attributes(method))
         if like and held and not name.startswith("init_"):
             yield MISSPELT, method, held
 
@@ -56,21 +57,10 @@ def _early(tree: ast.ClassDef) -> Iterator[tuple[str, ast.stmt, tuple[str, ...]]
         return
     calls = [node for node in ast.walk(method) if isinstance(node, ast.Call) and _is_super_call(node)]
     ready = min((call.lineno for call in calls), default=method.end_lineno or 0)
-    early = [(target, node) for target, node in _assigned(method) if node.lineno < ready]
+    early = [(target, node) for target, node in filled_attributes(method) if node.lineno < ready]
     if early:
         yield EARLY, early[0][1], tuple(target for target, _ in early)
 
 
 def _is_super_call(call: ast.Call) -> bool:
     return isinstance(call.func, ast.Attribute) and call.func.attr == CONSTRUCTOR
-
-
-def _assigned(method: ast.FunctionDef) -> list[tuple[str, ast.stmt]]:
-    """The attributes of `self` that a method fills with the result of a call."""
-    return [
-        (target.attr, node)
-        for node in ast.walk(method)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
-        for target in node.targets
-        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
-    ]

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gradlint.frame import Frame
-from gradlint.frontends.static import backward_errors, hidden_values, reads
+from gradlint.frontends.static import reads
 from gradlint.frontends.static.programs import Program
 from gradlint.frontends.static.project import ModuleSource
-from gradlint.frontends.static.tape import frames_of
-from gradlint.frontends.static.tensors_inside import named_modules, named_parameters
-from gradlint.frontends.static.torch_init import initialisations
-from gradlint.frontends.static.torch_switches import TRAINED
-from gradlint.frontends.static.training_state import identity
+from gradlint.frontends.static.record import hidden_values
+from gradlint.frontends.static.record.tape import frames_of
+from gradlint.frontends.static.record.tensors_inside import named_modules, named_parameters
+from gradlint.frontends.static.steps import backward_errors
+from gradlint.frontends.static.steps.training_state import identity
+from gradlint.frontends.static.torch.init import initialisations
+from gradlint.frontends.static.torch.switches import TRAINED
 from gradlint.frontends.static.unready import unready as unready_models
 from gradlint.frontends.static.values import (
     NO_NODE,

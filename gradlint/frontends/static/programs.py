@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gradlint.frontends.static import classes, modules_of_project, training_frameworks
-from gradlint.frontends.static.attributes import bind, in_class
+from gradlint.frontends.static import modules_of_project
 from gradlint.frontends.static.heap import Heap
-from gradlint.frontends.static.loops import is_training
+from gradlint.frontends.static.language import classes
+from gradlint.frontends.static.language.attributes import bind, in_class
+from gradlint.frontends.static.language.loops import is_training
 from gradlint.frontends.static.project import ModuleSource, statements
-from gradlint.frontends.static.tensors_inside import is_module_class
+from gradlint.frontends.static.record.tensors_inside import is_module_class
+from gradlint.frontends.static.torch import training_frameworks
 from gradlint.frontends.static.values import (
     Arguments,
     Bound,

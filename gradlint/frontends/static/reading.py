@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gradlint.frontends.static import models, programs, training_steps
+from gradlint.frontends.static import models, programs
 from gradlint.frontends.static.project import Project, parse, relevant
 from gradlint.frontends.static.run import Gap, Run
+from gradlint.frontends.static.steps import training_steps
 from gradlint.graph import ModelGraph
 from gradlint.source import Source, SourceError
 from gradlint.training import TrainingStep

@@ -12,19 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gradlint.frame import Frame
-from gradlint.frontends.static import (
-    attributes,
-    branches,
-    calls,
-    expressions,
-    iteration,
-    statements,
-    tensors_inside,
-    truth,
-)
 from gradlint.frontends.static.heap import ITEMS, Heap
-from gradlint.frontends.static.tape import PHI, RawNode, Tape, frames_of
-from gradlint.frontends.static.training_state import TrainingState
+from gradlint.frontends.static.language import attributes, branches, calls, expressions, iteration, statements, truth
+from gradlint.frontends.static.record import tensors_inside
+from gradlint.frontends.static.record.tape import PHI, RawNode, Tape, frames_of
+from gradlint.frontends.static.steps.training_state import TrainingState
 from gradlint.frontends.static.values import (
     NO_NODE,
     Arguments,
@@ -44,7 +36,7 @@ from gradlint.graph import NodeKind, Passage, Reason, ValueKind
 from gradlint.training import Condition, Event
 
 if TYPE_CHECKING:
-    from gradlint.frontends.static.branches import Pending
+    from gradlint.frontends.static.language.branches import Pending
     from gradlint.frontends.static.project import ModuleSource, Project
 
 STEPS = 100_000

@@ -7,8 +7,9 @@ import difflib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from gradlint.frontends.constructors import filled_attributes
 from gradlint.frontends.static.project import ModuleSource
-from gradlint.frontends.static.tensors_inside import is_module_base, is_module_class
+from gradlint.frontends.static.record.tensors_inside import is_module_base, is_module_class
 from gradlint.frontends.static.values import Class, External
 from gradlint.graph import Hidden, Model
 
@@ -55,7 +56,7 @@ def _misspelt(cls: Class) -> Iterator[Fault]:
     methods = _methods(cls.node)
     for name, method in methods.items() if CONSTRUCTOR not in methods else ():
         like = "_" in name and difflib.SequenceMatcher(None, name, CONSTRUCTOR).ratio() > LIKENESS
-        if like and not name.startswith("init_") and (held := tuple(target for target, _ in _assigned(method))):
+        if like and not name.startswith("init_") and (held := tuple(target for target, _ in filled_attributes(method))):
             yield MISSPELT, method, held
 
 
@@ -68,7 +69,8 @@ def _early(cls: Class) -> Iterator[Fault]:
         return
     calls = [n for n in ast.walk(method) if isinstance(n, ast.Call) and _is_super_call(n)]
     ready = min((call.lineno for call in calls), default=method.end_lineno or 0)
-    early = [(name, node) for name, node in _assigned(method) if node.lineno < ready and _makes_module(node.value)]
+    filled = filled_attributes(method)
+    early = [(name, node) for name, node in filled if node.lineno < ready and _makes_module(node.value)]
     if early:
         yield EARLY, early[0][1], tuple(name for name, _ in early)
 
@@ -90,14 +92,3 @@ def _makes_module(value: ast.expr) -> bool:
         case ast.Call(func=ast.Attribute(value=ast.Name(id="nn") | ast.Attribute(attr="nn"), attr=name)):
             return name[:1].isupper()
     return False
-
-
-def _assigned(method: ast.FunctionDef) -> list[tuple[str, ast.Assign]]:
-    """The attributes of `self` that a method fills with the result of a call."""
-    return [
-        (target.attr, node)
-        for node in ast.walk(method)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
-        for target in node.targets
-        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
-    ]

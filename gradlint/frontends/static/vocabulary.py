@@ -8,21 +8,19 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from gradlint.frontends.static import (
-    arrays,
-    torch_data,
-    torch_distributions,
-    torch_functions,
-    torch_layers,
-    torch_libraries,
-    torch_modes,
-    torch_modules,
-    torch_operators,
-    torch_tensors,
-    torch_training,
-    torch_transforms,
-)
-from gradlint.frontends.static.torch_names import canonical
+from gradlint.frontends.static.python import arrays
+from gradlint.frontends.static.torch import data as torch_data
+from gradlint.frontends.static.torch import distributions as torch_distributions
+from gradlint.frontends.static.torch import functions as torch_functions
+from gradlint.frontends.static.torch import layers as torch_layers
+from gradlint.frontends.static.torch import libraries as torch_libraries
+from gradlint.frontends.static.torch import modes as torch_modes
+from gradlint.frontends.static.torch import modules as torch_modules
+from gradlint.frontends.static.torch import operators as torch_operators
+from gradlint.frontends.static.torch import tensors as torch_tensors
+from gradlint.frontends.static.torch import training as torch_training
+from gradlint.frontends.static.torch import transforms as torch_transforms
+from gradlint.frontends.static.torch.names import canonical
 from gradlint.frontends.static.values import (
     Arguments,
     Foreign,

@@ -1,0 +1,1 @@
+"""The syntax of Python: what expressions give, what statements change, what calls run."""

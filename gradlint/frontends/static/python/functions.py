@@ -1,0 +1,358 @@
+"""Python's own functions and the parts of its standard library that programs build models with."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gradlint.frontends.static import vocabulary
+from gradlint.frontends.static.language import operators
+from gradlint.frontends.static.language.attributes import bind, callee, in_class
+from gradlint.frontends.static.python import numbers as python_numbers
+from gradlint.frontends.static.python import objects
+from gradlint.frontends.static.python import sequences as python_sequences
+from gradlint.frontends.static.record.tensors_inside import is_module, is_module_base, is_module_class
+from gradlint.frontends.static.values import (
+    Arguments,
+    Bound,
+    Choice,
+    Class,
+    Constant,
+    External,
+    Foreign,
+    Function,
+    Instance,
+    Layer,
+    Mapping,
+    Method,
+    Partial,
+    Property,
+    Sequence,
+    Super,
+    Symbol,
+    Tensor,
+    Unknown,
+    Value,
+)
+
+if TYPE_CHECKING:
+    from gradlint.frontends.static.run import Run
+
+NONE = Constant(None)
+Handler = Callable[["Run", Arguments, ast.AST], Value | None]
+PLAIN_TYPES: dict[str, type | tuple[type, ...]] = {
+    "builtins.int": int,
+    "builtins.float": float,
+    "builtins.str": str,
+    "builtins.bool": bool,
+    "builtins.bytes": bytes,
+    "numbers.Number": (int, float),
+    "numbers.Integral": int,
+    "numbers.Real": (int, float),
+}
+CONTAINERS: dict[str, tuple[str, ...]] = {
+    "builtins.list": ("list",),
+    "builtins.tuple": ("tuple",),
+    "builtins.set": ("set",),
+}
+ABSTRACT = frozenset({"Iterable", "Sequence", "Sized", "Collection", "Container"})
+MAPPINGS = frozenset({"dict", "OrderedDict", "defaultdict", "Mapping", "MutableMapping"})
+TENSORS = frozenset({"torch.Tensor", "torch.FloatTensor", "torch.cuda.FloatTensor", "torch.autograd.Variable"})
+CALLABLES = (Function, Bound, Class, Partial, External, Layer, Method)
+
+
+def _getattr(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    if len(arguments.positional) < 2:
+        return None
+    value, name = arguments.positional[0], run.constant(arguments.positional[1])
+    if not isinstance(name, str):
+        return _any_attribute(run, value, arguments.positional[1], at)
+    if len(arguments.positional) > 2:
+        answer = has_attribute(value, name)
+        if answer is False:
+            return arguments.positional[2]
+        found = run.get(value, name, at)
+        return found if answer else run.join((found, arguments.positional[2]))
+    found = run.get(value, name, at)
+    return callee(run, value, name, at) if isinstance(found, Unknown) and not isinstance(value, Unknown) else found
+
+
+def _any_attribute(run: Run, value: Value, name: Value, at: ast.AST) -> Value:
+    """An attribute whose name is not known: of few, any of them; else whatever the object holds."""
+    if isinstance(name, Choice):
+        names = [run.constant(option) for option in name.options]
+        return run.join([run.get(value, n, at) for n in names if isinstance(n, str)])
+    return run.opaque("an attribute whose name is not known", (value,), at)
+
+
+def has_attribute(value: Value, name: str) -> bool | None:
+    """Whether a value has an attribute; None where that is not known."""
+    if isinstance(value, Instance):
+        if name in value.attributes or in_class(value.cls, name) is not None:
+            return True
+        own = all(isinstance(base, Class) or base_is_plain(base) for base in value.cls.order)
+        return (name in MODULE_NAMES if is_module_class(value.cls) else False) if own else None
+    if isinstance(value, Class):
+        return in_class(value, name) is not None or None
+    if isinstance(value, Constant):
+        return hasattr(value.value, name)
+    if isinstance(value, Layer):
+        return True if name in value.attributes or name in value.arguments or name in MODULE_NAMES else None
+    if isinstance(value, Foreign) and name in value.state:
+        return True
+    if isinstance(value, Foreign) and value.name == objects.NAMESPACE:
+        return None
+    if isinstance(value, (Sequence, Mapping)):
+        return hasattr(dict if isinstance(value, Mapping) else list, name)
+    return None
+
+
+MODULE_NAMES = frozenset({"training", "parameters", "modules", "children", "train", "eval", "to", "apply", "forward"})
+MODULE_NAMES |= {"state_dict", "named_parameters", "named_modules", "register_buffer", "zero_grad", "load_state_dict"}
+
+
+def base_is_plain(base: Value) -> bool:
+    """Whether a library's base class brings only what every module has."""
+    return isinstance(base, External) and base.name in (
+        "torch.nn.Module",
+        "builtins.object",
+        "abc.ABC",
+        "torch.nn.modules.Module",
+    )
+
+
+def _hasattr(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    if len(arguments.positional) != 2:
+        return None
+    name = run.constant(arguments.positional[1])
+    value = arguments.positional[0]
+    options = value.options if isinstance(value, Choice) else (value,)
+    answers = {has_attribute(option, name) if isinstance(name, str) else None for option in options}
+    answer = answers.pop() if len(answers) == 1 else None
+    return Symbol("bool") if answer is None else Constant(answer)
+
+
+def _setattr(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    if len(arguments.positional) != 3:
+        return None
+    value, name, content = arguments.positional
+    known = run.constant(name)
+    run.set(value, known if isinstance(known, str) else f"<{len(run.gaps)}>", content, at)
+    if not isinstance(known, str):
+        run.gap(at, "an attribute whose name is not known is set")
+    return NONE
+
+
+def _isinstance(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    if len(arguments.positional) != 2:
+        return None
+    answer = is_instance(run, arguments.positional[0], arguments.positional[1])
+    return Symbol("bool") if answer is None else Constant(answer)
+
+
+def is_instance(run: Run, value: Value, cls: Value) -> bool | None:
+    """Whether a value is an object of a class (or of one of several); None where that is not known."""
+    if isinstance(cls, Sequence):
+        answers = [is_instance(run, value, one) for one in cls.items]
+        return True if True in answers else None if None in answers or not cls.exact else False
+    if isinstance(value, Choice):
+        options = {is_instance(run, option, cls) for option in value.options}
+        return options.pop() if len(options) == 1 else None
+    if isinstance(value, (Unknown, Choice)) or not isinstance(cls, (Class, External)):
+        return None
+    if isinstance(cls, Class):
+        return cls in value.cls.order if isinstance(value, Instance) else False
+    return _is_external(value, cls.name)
+
+
+def _is_external(value: Value, name: str) -> bool | None:
+    last = name.rpartition(".")[2]
+    if isinstance(value, Constant):
+        kind = PLAIN_TYPES.get(name)
+        return isinstance(value.value, kind) if kind else False
+    if isinstance(value, Symbol):
+        kind = PLAIN_TYPES.get(name)
+        return None if not value.type else bool(kind) and value.type == last
+    if isinstance(value, Sequence):
+        return value.kind in CONTAINERS.get(name, ()) or last in ABSTRACT
+    if isinstance(value, Mapping):
+        return last in MAPPINGS
+    if isinstance(value, Tensor):
+        return (
+            (True if name in TENSORS else value.parameter if last == "Parameter" else False) or None
+            if last == "ndarray"
+            else (name in TENSORS or (value.parameter and last == "Parameter"))
+        )
+    return _is_object(value, name, last)
+
+
+def _is_object(value: Value, name: str, last: str) -> bool | None:
+    if isinstance(value, Layer):
+        if name == "torch.nn.Module":
+            return True
+        if value.name.rpartition(".")[2] == last:
+            return True
+        return None if last.startswith("_") else False
+    if isinstance(value, Instance):
+        if is_module_base(External(name)) and last == "Module":
+            return is_module(value)
+        known = [base.name.rpartition(".")[2] for base in value.cls.order if isinstance(base, External)]
+        return True if last in known else None if any(isinstance(b, Unknown) for b in value.cls.order) else False
+    if isinstance(value, Foreign):
+        return True if value.name.rpartition(".")[2] == last else None
+    return (last == "Callable") if isinstance(value, CALLABLES) else None
+
+
+def _issubclass(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    match arguments.positional:
+        case (Class(order=order), Class() as wanted):
+            return Constant(wanted in order)
+        case (Class() as cls, External(name="torch.nn.Module")):
+            return Constant(is_module_class(cls))
+        case (External() as one, External() as other):
+            return Constant(True) if one.name == other.name or other.name == "torch.nn.Module" else Symbol("bool")
+    return Symbol("bool")
+
+
+def _callable(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    value = arguments.positional[0] if arguments.positional else NONE
+    if isinstance(value, CALLABLES):
+        return Constant(True)
+    if isinstance(value, Instance):
+        return Constant(is_module(value) or in_class(value.cls, "__call__") is not None)
+    return Constant(False) if isinstance(value, (Constant, Tensor, Sequence, Mapping)) else Symbol("bool")
+
+
+def _type(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    match arguments.positional:
+        case (Instance(cls=cls),):
+            return cls
+        case (Layer(name=name),):
+            return External(name)
+        case (Tensor(),):
+            return External("torch.Tensor")
+        case (Constant(value=known),):
+            return External(f"builtins.{type(known).__name__}")
+        case (Sequence(kind=kind),):
+            return External(f"builtins.{kind}")
+        case (Mapping(),):
+            return External("builtins.dict")
+    return Unknown("a type")
+
+
+def _vars(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    value = arguments.positional[0] if arguments.positional else None
+    if isinstance(value, Foreign):
+        return Mapping(dict(value.state), exact=False)
+    return Mapping(value.attributes) if isinstance(value, Instance) else None
+
+
+def _globals(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    module = run.activation.module
+    found = {name: operators_name(run, name) for name in module.bindings}
+    return Mapping({name: value for name, value in found.items() if value is not None}, exact=False)
+
+
+def operators_name(run: Run, name: str) -> Value | None:
+    """A name of the running module."""
+    from gradlint.frontends.static import modules_of_project
+
+    return modules_of_project.name(run, run.activation.module, name)
+
+
+def _partial(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    if not arguments.positional:
+        return None
+    return Partial(arguments.positional[0], arguments.positional[1:], dict(arguments.named))
+
+
+def _pass_first(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    return arguments.positional[0] if arguments.positional else None
+
+
+def _decorator(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    """A decorator, or the call that makes one, that leaves a function as it is."""
+    first = arguments.positional[0] if arguments.positional else None
+    return first if isinstance(first, (Function, Bound)) else External("gradlint.same")
+
+
+def _nothing(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    return NONE
+
+
+def _ends(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    from gradlint.frontends.static.run import RaisedError
+
+    raise RaisedError
+
+
+def _super(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    match arguments.positional:
+        case (Class() as cls, receiver):
+            return Super(receiver, cls)
+    return Unknown("super() outside of a method")
+
+
+def _property(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    given = arguments.positional
+    return Property(given[0], given[1] if len(given) > 1 else None) if given else None
+
+
+def _attrgetter(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    return Unknown("an attribute getter")
+
+
+def _property_method(run: Run, receiver: Property, name: str, arguments: Arguments) -> Value | None:
+    if name == "setter" and arguments.positional:
+        return Property(receiver.getter, arguments.positional[0])
+    return receiver if name in ("getter", "deleter") else None
+
+
+def foreign_method(run: Run, receiver: Foreign, name: str, arguments: Arguments, at: ast.AST) -> Value | None:
+    """A method of an object of the standard library."""
+    return objects.method(run, receiver, name, arguments, at)
+
+
+def _format(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    return Symbol("str")
+
+
+FUNCTIONS: dict[str, Handler] = {
+    "builtins.getattr": _getattr,
+    "builtins.hasattr": _hasattr,
+    "builtins.setattr": _setattr,
+    "builtins.isinstance": _isinstance,
+    "builtins.issubclass": _issubclass,
+    "builtins.callable": _callable,
+    "builtins.type": _type,
+    "builtins.vars": _vars,
+    "builtins.globals": _globals,
+    "builtins.super": _super,
+    "builtins.property": _property,
+    "builtins.print": _nothing,
+    "builtins.exit": _ends,
+    "builtins.quit": _ends,
+    "sys.exit": _ends,
+    "os._exit": _ends,
+    "builtins.repr": _format,
+    "builtins.format": _format,
+    "builtins.input": _format,
+    "functools.partial": _partial,
+    "functools.partialmethod": _partial,
+    "functools.wraps": _decorator,
+    "functools.lru_cache": _decorator,
+    "functools.cache": _decorator,
+    "gradlint.same": _pass_first,
+    "gradlint.intended": _pass_first,
+    "typing.cast": lambda run, arguments, at: arguments.positional[-1] if arguments.positional else None,
+    "builtins.iter": _pass_first,
+    "builtins.object": lambda run, arguments, at: Foreign("builtins.object"),
+    **python_numbers.FUNCTIONS,
+    **python_sequences.FUNCTIONS,
+    **objects.FUNCTIONS,
+}
+"""What a call of a function of Python's own gives, by its full name; None where it is not known."""
+
+__all__ = ["FUNCTIONS", "Any", "bind", "foreign_method", "is_instance", "operator", "operators", "vocabulary"]

@@ -1,0 +1,1 @@
+"""What was evaluated, as nodes and edges with their gradient facts."""

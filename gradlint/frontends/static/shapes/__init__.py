@@ -1,0 +1,1 @@
+"""Shapes and dtypes of results, where they follow from what is known."""

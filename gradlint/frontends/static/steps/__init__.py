@@ -1,0 +1,1 @@
+"""Training steps, made of the events of a run."""

@@ -1,0 +1,44 @@
+"""What the growing records of the front-ends share: values by number, edges by their two ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from gradlint.graph import Edge, Passage, Reason
+
+RawNode = TypeVar("RawNode")
+Fact = tuple[Passage, Reason | None]
+
+
+@dataclass(slots=True, eq=False)
+class Tape(Generic[RawNode]):
+    """Nodes by number, edges by their two ends. Numbers grow with time. `targets` are the nodes that edges lead to."""
+
+    nodes: list[RawNode] = field(default_factory=list)
+    edges: dict[tuple[int, int], Fact] = field(default_factory=dict)
+    calls: int = 0
+    targets: set[int] = field(default_factory=set)
+
+    def add(self, node: RawNode) -> int:
+        """The number of a new node."""
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+    def call(self) -> int:
+        """The number of a new op call."""
+        self.calls += 1
+        return self.calls
+
+    def link(self, source: int, target: int, passage: Passage = Passage.FLOWS, reason: Reason | None = None) -> None:
+        """Draws an edge; of two edges between the same values the open one stays."""
+        if not 0 <= source < target:
+            return
+        self.targets.add(target)
+        old = self.edges.get((source, target))
+        if old is None or old[0] is not Passage.FLOWS:
+            self.edges[source, target] = (passage, reason)
+
+    def decoded_edges(self) -> tuple[Edge, ...]:
+        """All edges as graph edges."""
+        return tuple(Edge(source, target, *fact) for (source, target), fact in self.edges.items())
