@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 from gradlint import ops
@@ -206,17 +207,48 @@ class _Walk:
 
     def _is_followed(self, last: Layer) -> bool:
         """Whether the run's result goes through another weight."""
-        behind = self.graph.reached([last.node.id], lambda edge: edge.open) - {last.node.id}
-        return any(node in self.flowing and self._weight(self.graph.node(node)) is not None for node in behind)
+        return last.node.id in self._before_weights
+
+    @cached_property
+    def _before_weights(self) -> frozenset[int]:
+        """The nodes with an open way to the op of a weight behind them; edges lead from lower to higher numbers."""
+        found: set[int] = set()
+        for node in sorted((node.id for node in self.graph.nodes), reverse=True):
+            ahead = [edge.target for edge in self.graph.outgoing(node) if edge.open]
+            if any(target in found or target in self._weighing for target in ahead):
+                found.add(node)
+        return frozenset(found)
+
+    @cached_property
+    def _weighing(self) -> frozenset[int]:
+        """The ops of weights that get a gradient."""
+        return frozenset(n for n in self.flowing if self._weight(self.graph.node(n)) is not None)
 
     def _is_bypassed(self, layers: tuple[Layer, ...], end: Node | None) -> bool:
         """Whether a run ends in a sum with a value of the same origin: a residual branch, or a shortcut beside it."""
         if end is None or end.op not in SUMS:
             return False
-        before = self.graph.reaching([layers[0].node.id])
-        own = self.graph.reached([layers[0].node.id])
-        others = [source for source in self._signals(end) if source not in own]
-        return any((self.graph.reaching([other]) & before) - self.static for other in others)
+        first = layers[0].node.id
+        others = [source for source in self._signals(end) if not self._descends(source, first)]
+        return any(self._origins[other] & self._origins[first] for other in others)
+
+    def _descends(self, node: int, origin: int) -> bool:
+        """Whether a value was computed from another; nothing older than that one is looked at."""
+        return origin in self.graph.reaching([node], lambda edge: edge.source >= origin)
+
+    @cached_property
+    def _origins(self) -> dict[int, int]:
+        """The values without a history, parameters aside, that each node was computed from, as a set of bits."""
+        found: dict[int, int] = {}
+        fresh = 1
+        for node in sorted(node.id for node in self.graph.nodes):
+            origins = 0
+            for edge in self.graph.incoming(node):
+                origins |= found[edge.source]
+            if not origins and node not in self.static:
+                origins, fresh = fresh, fresh << 1
+            found[node] = origins
+        return found
 
 
 def _static(graph: ModelGraph) -> frozenset[int]:
