@@ -38,7 +38,7 @@ class Change:
 
     def diff(self) -> str:
         """The change as a unified diff."""
-        old, new = (_LINE.findall(source.text) for source in (self.old, self.new))
+        old, new = (_LINE.findall(source.written) for source in (self.old, self.new))
         lines = unified_diff(old, new, self.old.path, self.new.path)
         return "".join(line if line.endswith("\n") else line + NO_DIFF_LINE_END for line in lines)
 
@@ -114,7 +114,7 @@ def _fixable(result: Result, session: _Session) -> Iterator[Finding]:
     paths = {target.path for target in result.targets}
     done = session.drafts.keys() & session.recorded if session.dry else set()
     for finding in result.report.findings:
-        if finding.fix is None or finding.cell is not None or finding.path not in paths - done:
+        if finding.fix is None or finding.path not in paths - done or not result.sources[finding.path].fixable:
             continue
         allowed = session.unsafe or finding.fix.applicability is Applicability.SAFE
         if allowed and (finding.path, finding.fix) not in session.refused:
@@ -185,13 +185,17 @@ def _faults(result: Result, path: str) -> int:
 
 def _stays(finding: Finding, edits: Iterable[Edit], old: Source, after: Result) -> bool:
     """Whether the same is said at the place where a finding's text is now."""
-    place = moved(old, edits, old.offset(finding.line, finding.column))
+    place = moved(old, edits, _offset(old, finding))
     new = after.sources.get(finding.path)
     return new is not None and any(
-        place.start <= new.offset(other.line, other.column) <= place.end
+        place.start <= _offset(new, other) <= place.end
         for other in after.report.findings
         if other.path == finding.path and _words(other) == _words(finding)
     )
+
+
+def _offset(source: Source, finding: Finding) -> int:
+    return source.offset(source.line_of(finding.cell, finding.line), finding.column)
 
 
 def _edits(findings: Iterable[Finding]) -> tuple[Edit, ...]:

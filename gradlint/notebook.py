@@ -11,7 +11,7 @@ import bisect
 import importlib
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -19,10 +19,14 @@ from typing import Any
 
 from gradlint import magics, source
 from gradlint.errors import GradlintError
-from gradlint.source import Source, SourceError
+from gradlint.notebook_cells import is_writable, rewritten
+from gradlint.source import Source, SourceError, Splice, spliced
 
 SUFFIX = ".ipynb"
 LANGUAGE = "python"
+HEAD = "if True:\n"
+"""The line before an indented cell, so that its text can stay as it is."""
+
 OLDEST_READ_HERE = 4
 """Major version of the format that is read without nbformat."""
 
@@ -55,10 +59,11 @@ class CellFault:
 
 @dataclass(frozen=True)
 class Notebook(Source):
-    """The source of a notebook's code cells."""
+    """The source of a notebook's code cells; `data` are the bytes of its file."""
 
     cells: tuple[Cell, ...] = ()
     faults: tuple[CellFault, ...] = ()
+    data: bytes = b""
 
     @cached_property
     def tree(self) -> ast.Module:
@@ -78,6 +83,34 @@ class Notebook(Source):
             return 1, 1
         cell = self.cells[max(bisect.bisect_right(self._firsts, line) - 1, 0)]
         return cell.number, max(line - cell.first + 1, 1)
+
+    def line_of(self, cell: int | None, line: int) -> int:
+        """The line of the source that a line of a cell is."""
+        return next((known.first + line - 1 for known in self.cells if known.number == cell), line)
+
+    @cached_property
+    def fixable(self) -> bool:
+        """Whether the notebook's JSON can be written again as it is."""
+        return is_writable(self.data)
+
+    @property
+    def written(self) -> str:
+        """All code cells as the user wrote them."""
+        return "".join(cell.text + "\n" for cell in self.cells)
+
+    def encoded(self) -> bytes:
+        """The bytes of the notebook's file."""
+        return self.data
+
+    def spliced(self, splices: Iterable[Splice]) -> Source:
+        """The notebook with parts of its cells replaced; all else in the file stays as it is."""
+        starts = [self.offset(cell.first, 1) for cell in self.cells]
+        own: dict[int, list[Splice]] = {}
+        for start, end, text in splices:
+            at = max(bisect.bisect_right(starts, start) - 1, 0)
+            own.setdefault(at, []).append((start - starts[at], end - starts[at], text))
+        texts = {self.cells[at].number: spliced(self.cells[at].text, parts) for at, parts in own.items()}
+        return decode(self.path, rewritten(self.data, texts))
 
     def cell_line(self, number: int, line: int) -> str:
         """The text of a 1-based line of a cell as the user wrote it; empty where there is none."""
@@ -129,13 +162,15 @@ def _notebook(path: str, data: bytes) -> Notebook:
     faults: list[CellFault] = []
     line = 1
     for number, text in _code(content):
+        head = HEAD if _is_indented(text) else ""
+        line += head.count("\n")
         cells.append(Cell(number, line, text))
-        python, fault = _python(text)
+        python, fault = _python(text, head)
         texts.append(python)
         if fault is not None:
             faults.append(CellFault(line + fault.line - 1, fault.column, fault.why))
         line += text.count("\n") + 1
-    return Notebook(path, "\n".join(texts), cells=tuple(cells), faults=tuple(faults))
+    return Notebook(path, "\n".join(texts), cells=tuple(cells), faults=tuple(faults), data=data)
 
 
 def _content(path: str, data: bytes) -> dict[str, Any]:
@@ -193,21 +228,28 @@ def _code(content: dict[str, Any]) -> Iterator[tuple[int, str]]:
         yield number, joined.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _python(text: str) -> tuple[str, CellFault | None]:
-    """A cell's Python, blank with its fault when there is none."""
-    first = _fault(text)
+def _is_indented(text: str) -> bool:
+    """Whether the first line of a cell that is no comment is indented; IPython takes such an indent away."""
+    first = next((line for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#")), "")
+    return first[:1] in (" ", "\t")
+
+
+def _python(text: str, head: str) -> tuple[str, CellFault | None]:
+    """A cell's Python behind the line that takes its indent, blank with its fault when there is none."""
+    first = _fault(text, head)
     if first is None:
-        return text, None
+        return head + text, None
     masked = magics.masked(text)
-    fault = first if masked == text else _fault(masked)
-    return (masked, None) if fault is None else (magics.blank(text), fault)
+    fault = first if masked == text else _fault(masked, head)
+    return (head + masked, None) if fault is None else (magics.blank(head + text), fault)
 
 
-def _fault(text: str) -> CellFault | None:
+def _fault(text: str, head: str) -> CellFault | None:
     try:
-        _parsed(text, "<cell>")
+        _parsed(head + text, "<cell>")
     except SyntaxError as error:
-        return CellFault(max(error.lineno or 1, 1), max(error.offset or 1, 1), error.msg)
+        line = (error.lineno or 1) - head.count("\n")
+        return CellFault(max(line, 1), max(error.offset or 1, 1), error.msg)
     except (ValueError, RecursionError, MemoryError) as error:
         return CellFault(1, 1, str(error) or "the expressions are nested too deeply")
     return None

@@ -9,14 +9,17 @@ import re
 import tokenize
 import warnings
 from bisect import bisect_right
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from gradlint.errors import GradlintError
 
 _NEWLINE = re.compile(r"\r\n|\r|\n")
+
+Splice = tuple[int, int, str]
+"""Start and end of a part of a text, in code points, and what comes in its place."""
 
 
 class SourceError(GradlintError):
@@ -73,6 +76,24 @@ class Source:
         line = bisect_right(self._starts, offset)
         return line, offset - self._starts[line - 1] + 1
 
+    def line_of(self, cell: int | None, line: int) -> int:
+        """The line of this text that a line of a cell is; only notebooks have cells."""
+        return line
+
+    @property
+    def fixable(self) -> bool:
+        """Whether the file can be written again without a change to anything but this text."""
+        return True
+
+    @property
+    def written(self) -> str:
+        """The text as its author wrote it, line by line."""
+        return self.text
+
+    def spliced(self, splices: Iterable[Splice]) -> Source:
+        """This source with disjoint parts of its text replaced."""
+        return replace(self, text=spliced(self.text, splices))
+
     @property
     def newline(self) -> str:
         """How the file ends its lines, as its first line does."""
@@ -117,6 +138,16 @@ class Source:
         except (tokenize.TokenError, SyntaxError):
             pass
         return tuple(found)
+
+
+def spliced(text: str, splices: Iterable[Splice]) -> str:
+    """A text with disjoint parts replaced."""
+    behind = len(text)
+    parts: list[str] = []
+    for start, end, new in sorted(splices, reverse=True):
+        parts += [text[end:behind], new]
+        behind = start
+    return text[:behind] + "".join(reversed(parts))
 
 
 def decode(path: str, data: bytes) -> Source:

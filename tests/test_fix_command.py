@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import subprocess
 import sys
@@ -190,3 +191,35 @@ def test_a_recorded_file_is_fixed_and_recorded_again(tmp_path: Path) -> None:
     assert (done.code, path.read_text()) == (0, UNSAFELY)
     assert lint(tmp_path, "--fix", "--unsafe-fixes", "m.py").code == 0
     assert path.read_text() == UNSAFELY
+
+
+def notebook(*cells: str, indent: int | None = 1) -> str:
+    made = [
+        {"cell_type": "code", "metadata": {}, "outputs": [], "source": text.splitlines(keepends=True)} for text in cells
+    ]
+    content = {"cells": [{"cell_type": "markdown", "source": "# 梯度"}, *made], "metadata": {}, "nbformat": 4}
+    return json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize("indent", [1, 2, None])
+def test_a_notebook_is_fixed_in_its_cells(tmp_path: Path, indent: int | None) -> None:
+    head, _, rest = PYRAMID.partition("\n\n\n")
+    fixed_head, _, fixed_rest = SAFELY.partition("\n\n\n")
+    path = write(tmp_path, notebook("%matplotlib inline\n" + head, "  x = 1", "!ls\n" + rest, indent=indent), "n.ipynb")
+    lint(tmp_path, "--fix", "n.ipynb")
+    expected = notebook("%matplotlib inline\n" + fixed_head, "  x = 1", "!ls\n" + fixed_rest, indent=indent)
+    assert path.read_text(encoding="utf-8") == expected
+
+
+def test_a_notebook_in_a_json_of_its_own_is_left_alone(tmp_path: Path) -> None:
+    text = notebook(PYRAMID).replace('"nbformat": 4', '"nbformat":    4')
+    path = write(tmp_path, text, "n.ipynb")
+    done = lint(tmp_path, "--fix", "n.ipynb")
+    assert done.code == 1
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_the_diff_of_a_notebook_shows_the_lines_of_its_cells(tmp_path: Path) -> None:
+    write(tmp_path, notebook(PYRAMID), "n.ipynb")
+    done = lint(tmp_path, "--diff", "n.ipynb")
+    assert "+        self.rates = torch.nn.ModuleList()" in done.out

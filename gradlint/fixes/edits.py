@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gradlint.finding import Edit, Fix
 from gradlint.source import Source
@@ -23,17 +23,14 @@ class Span:
 
 def span(source: Source, edit: Edit) -> Span:
     """The part of a source that an edit replaces."""
-    return Span(source.offset(edit.line, edit.column), source.offset(edit.end_line, edit.end_column))
+    first, last = (source.line_of(edit.cell, line) for line in (edit.line, edit.end_line))
+    return Span(source.offset(first, edit.column), source.offset(last, edit.end_column))
 
 
 def edited(source: Source, edits: Iterable[Edit]) -> Source:
     """The source with disjoint edits made, in whatever order they come; equal ones are made once."""
-    text, behind = source.text, len(source.text)
-    parts: list[str] = []
-    for place, new in sorted({(span(source, edit), edit.text) for edit in edits}, reverse=True):
-        parts += [text[place.end : behind], new]
-        behind = place.start
-    return replace(source, text=text[:behind] + "".join(reversed(parts)))
+    places = {(span(source, edit), edit.text) for edit in edits}
+    return source.spliced((place.start, place.end, text) for place, text in places)
 
 
 def disjoint(source: Source, fixes: Iterable[Fix]) -> list[Fix]:

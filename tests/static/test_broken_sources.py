@@ -30,3 +30,28 @@ def test_a_change_is_made_again_by_its_seed() -> None:
     first = mutated(content, random.Random(1))
     assert first == mutated(content, random.Random(1))
     assert first != content
+
+
+CALLS = (
+    "reversed()",
+    "enumerate()",
+    "x.split()",
+    "getattr(x)",
+    "torch.cat()",
+    "'{}'.join()",
+    "isinstance()",
+    "setattr(self)",
+)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_without_its_arguments_is_opaque(call: str, tmp_path: Path) -> None:
+    program = tmp_path / "model.py"
+    program.write_text(
+        "import torch\n\n\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return "
+        + call
+        + "\n\n\nNet()(torch.ones(2))\n"
+    )
+    judged = Judge().file(str(program), Settings(root=str(tmp_path)))
+    assert not judged.failures
+    assert not judged.findings
