@@ -67,3 +67,8 @@ def lifted(known: Any) -> Value:
 def size(value: Any) -> int | None:
     """A plain object as one size of a shape; None where it is not known."""
     return value if type(value) is int else None
+
+
+def range_length(values: range) -> int:
+    """How many numbers a range has, however many: `len` refuses more than a machine word counts."""
+    return max(0, -((values.start - values.stop) // values.step))

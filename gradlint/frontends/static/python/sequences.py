@@ -36,7 +36,7 @@ def _range(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
             known = range(*ends)
         except (TypeError, ValueError):
             return None
-        if len(known) <= LONGEST:
+        if not known[LONGEST:]:
             return Constant(known)
     return Sequence([Symbol("int")], "range", exact=False)
 

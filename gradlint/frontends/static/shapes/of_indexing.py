@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradlint.frontends.static.python.plain_values import plain
+from gradlint.frontends.static.python.plain_values import plain, range_length
 from gradlint.frontends.static.record.passages import carries
 from gradlint.frontends.static.values import Constant, Sequence, Symbol, Tensor, Value
 
@@ -55,7 +55,7 @@ def _sliced(part: slice, size: int | None) -> int | None:
     if part == slice(None):
         return size
     try:
-        return None if size is None else len(range(*part.indices(size)))
+        return None if size is None else range_length(range(*part.indices(size)))
     except (TypeError, ValueError):
         return None
 

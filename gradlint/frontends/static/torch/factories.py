@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from gradlint.frontends.static.python.plain_values import plain
+from gradlint.frontends.static.python.plain_values import plain, range_length
 from gradlint.frontends.static.record import emission
 from gradlint.frontends.static.record.emission import NUMBERS, REQUIRES_GRAD, Output
 from gradlint.frontends.static.record.passages import OPEN
@@ -138,7 +138,7 @@ def _shape(name: str, args: Arguments) -> tuple[int | None, ...] | None:
     if name == "arange":
         ends = [plain(value) for value in args.positional]
         whole = all(type(end) is int for end in ends) and 0 < len(ends) < 4
-        return (len(range(*ends)),) if whole and 0 not in ends[2:] else (None,)
+        return (range_length(range(*ends)),) if whole and 0 not in ends[2:] else (None,)
     return None
 
 
