@@ -17,6 +17,12 @@ from gradlint.frame import Frame
 RETAINED = "retained"
 """Text of a loss event whose backward pass keeps the graph."""
 
+SECOND_TIME = "backward through the graph a second time"
+OVERWRITTEN = "modified by an inplace operation"
+LEAF_WRITTEN = "is being used in an in-place operation"
+NO_GRADIENT = "does not require grad and does not have a grad_fn"
+"""Parts of what torch says when it refuses a backward pass."""
+
 
 class EventKind(StrEnum):
     """What happens in a training loop, and what is built before it."""
@@ -95,7 +101,11 @@ class Event:
 
     def excludes(self, other: Event) -> bool:
         """Whether the two stand in opposite branches of one test, so that no pass has both."""
-        against = {(c.text, not c.taken) for c in other.conditions}
+        return self.opposes(other.conditions)
+
+    def opposes(self, conditions: tuple[Condition, ...]) -> bool:
+        """Whether it stands in the opposite branch of one of these tests."""
+        against = {(c.text, not c.taken) for c in conditions}
         return any(c.key in against for c in self.conditions)
 
     def concerns(self, parameters: tuple[int, ...] | None) -> bool:

@@ -135,10 +135,7 @@ from gradlint.analysis.steps import carried_over
 from gradlint.finding import Finding, Severity
 from gradlint.graph import ModelGraph
 from gradlint.rule import GraphRule
-from gradlint.training import Event
-
-NEEDED = "modified by an inplace operation"
-LEAF = "is being used in an in-place operation"
+from gradlint.training import LEAF_WRITTEN, OVERWRITTEN, Event
 
 
 class InplaceOverwrite(GraphRule):
@@ -150,14 +147,14 @@ class InplaceOverwrite(GraphRule):
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         for event in graph.training.events if graph.training else ():
-            if NEEDED in event.error and not carried_over(graph, event):
+            if OVERWRITTEN in event.error and not carried_over(graph, event):
                 yield self._said(
                     graph,
                     event,
                     "this in-place write changes a value that backward needs, so backward raises",
                     OUT_OF_PLACE,
                 )
-            elif LEAF in event.error:
+            elif LEAF_WRITTEN in event.error:
                 yield self._said(
                     graph,
                     event,

@@ -207,10 +207,7 @@ from gradlint.analysis.steps import carried_over
 from gradlint.finding import Finding, Severity
 from gradlint.graph import ModelGraph
 from gradlint.rule import GraphRule, related_at
-from gradlint.training import RETAINED, Event, EventKind
-
-SECOND_TIME = "backward through the graph a second time"
-OVERWRITTEN = "modified by an inplace operation"
+from gradlint.training import OVERWRITTEN, RETAINED, SECOND_TIME, Event, EventKind
 
 
 class SecondBackward(GraphRule):

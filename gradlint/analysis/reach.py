@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from gradlint.analysis.prices import AGES, HARD, ON_PURPOSE, is_cut, price, surcharges
 from gradlint.frame import Frame
 from gradlint.graph import Edge, GradientState, ModelGraph, Node, Parameter, Reason
-from gradlint.training import EventKind
+from gradlint.training import NO_GRADIENT, EventKind
 
 PRECEDENCE = (
     Reason.MASKED,
@@ -32,7 +32,6 @@ PRECEDENCE = (
 )
 """Of several cuts in one expression the first in this order is named (catalogue of rules, GL1)."""
 
-NO_GRADIENT = "does not require grad"
 READ = "source"
 """How a model was captured whose backward passes are read and not run."""
 

@@ -8,12 +8,6 @@ from gradlint.frontends.recorder.frames import decoded
 from gradlint.frontends.recorder.tape import RawNode, Tape
 from gradlint.graph import Frame
 
-OVERWRITTEN = "modified by an inplace operation"
-LEAF_WRITTEN = "leaf Variable that requires grad is being used in an in-place operation"
-LEAF_VIEW = "a view of a leaf Variable that requires grad is being used in an in-place operation"
-SECOND_TIME = "backward through the graph a second time"
-NO_GRADIENT = "does not require grad and does not have a grad_fn"
-
 _VALUE = re.compile(r"\[[\w.]*Tensor \[([\d, ]*)\]\](?:, which is output (\d+) of (?:\w+::)*(\w+?)(?:Backward\d*)?,)?")
 
 

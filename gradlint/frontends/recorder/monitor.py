@@ -15,7 +15,7 @@ from gradlint.frontends.recorder.frames import decoded, take
 from gradlint.frontends.recorder.mode import Recorder
 from gradlint.frontends.recorder.modules import Modules
 from gradlint.graph import Frame
-from gradlint.training import RETAINED, Event, EventKind
+from gradlint.training import LEAF_WRITTEN, NO_GRADIENT, OVERWRITTEN, RETAINED, Event, EventKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class GradientMonitor:
         """Notes which parameters have a gradient now."""
         node = self.losses[-1] if self.losses else None
         self.events.append(self._event(EventKind.BACKWARD, _user(frame), node, error))
-        if self.refusal is None and inplace.NO_GRADIENT in str(error):
+        if self.refusal is None and NO_GRADIENT in str(error):
             self.refusal = Refusal(len(self.events), len(self.losses), frozenset(self.arrived))
         with torch._C.DisableTorchFunction():
             for parameter in self.parameters():
@@ -82,7 +82,7 @@ class GradientMonitor:
 
     def forward_failed(self, error: BaseException) -> None:
         """Notes a forbidden in-place write of the forward pass at the op that raised."""
-        if not any(text in str(error) for text in (inplace.LEAF_WRITTEN, inplace.LEAF_VIEW)):
+        if LEAF_WRITTEN not in str(error):
             return
         for fault, frames, _ in self.recorder.faults:
             if fault is error:
@@ -91,9 +91,9 @@ class GradientMonitor:
 
     def _event(self, kind: EventKind, frame: Frame | None, node: int | None, error: BaseException | None) -> Event:
         message = str(error) if error is not None else ""
-        blamed = inplace.spoiler(message, self.recorder.tape) if inplace.OVERWRITTEN in message else None
+        blamed = inplace.spoiler(message, self.recorder.tape) if OVERWRITTEN in message else None
         written = inplace.place(self.recorder.tape, blamed) or self._last_step()
-        return Event(kind, frame, node, message, blamed, written if inplace.OVERWRITTEN in message else None)
+        return Event(kind, frame, node, message, blamed, written if OVERWRITTEN in message else None)
 
     def _last_step(self) -> Frame | None:
         return next((event.frame for event in reversed(self.events) if event.kind is EventKind.STEP), None)

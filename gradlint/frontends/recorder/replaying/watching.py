@@ -16,7 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 import gradlint
 from gradlint.frontends.recorder import patches
-from gradlint.frontends.recorder.inplace import NO_GRADIENT
+from gradlint.training import NO_GRADIENT
 
 INTERNAL = tuple(os.path.join(os.path.abspath(package.__path__[0]), "") for package in (torch, gradlint))
 

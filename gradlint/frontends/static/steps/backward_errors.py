@@ -10,13 +10,11 @@ from gradlint.frame import Frame
 from gradlint.frontends.static.record.tape import canonical
 from gradlint.frontends.static.steps.training_steps import Flow
 from gradlint.graph import NodeKind
-from gradlint.training import RETAINED, Event, EventKind
+from gradlint.training import OVERWRITTEN, RETAINED, SECOND_TIME, Event, EventKind
 
 if TYPE_CHECKING:
     from gradlint.frontends.static.run import Run
 
-SECOND_TIME = "Trying to backward through the graph a second time"
-OVERWRITTEN = "one of the variables needed for gradient computation has been modified by an inplace operation"
 LEAF_WRITTEN = "a leaf Variable that requires grad is being used in an in-place operation"
 """torch's own messages, by which rules know what a backward call raises."""
 
@@ -63,7 +61,9 @@ def with_errors(run: Run, events: Iterable[Event], targets: Iterable[int]) -> It
 
 def _enters_again(run: Run, flow: Flow, before: Event, event: Event) -> bool:
     """Whether a loss leads back to computed values of the graph that an earlier pass has freed."""
-    freed = {node for node in flow.certainly_behind(before.node) if run.tape.nodes[node].kind is NodeKind.OP}
+    nodes = run.tape.nodes
+    computed = (n for n in flow.certainly_behind(before.node) if nodes[n].kind is NodeKind.OP)
+    freed = {node for node in computed if nodes[node].requires_grad is True}
     again = flow.certainly_behind(event.node) & freed
     return bool(again) and event.node != before.node
 
