@@ -145,7 +145,7 @@ def _fed(
 ) -> Iterator[Model]:
     """One model, built and fed, judged at its outputs."""
     if fault := _unready(target):
-        yield Model(target.name, job["path"], target.line, "none", hidden=(fault,), complete=False)
+        yield Model(target.name, job["path"], target.line, "none", hidden=(fault,), complete=False, closed=False)
         return
     try:
         if not _learns(target, tree, module):

@@ -129,6 +129,7 @@ class LightningModule(nn.Module):
 
 class _Module(ModuleType):
     __path__: list[str] = []  # noqa: RUF012 - what makes a module a package
+    __version__ = "99.0.0"
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

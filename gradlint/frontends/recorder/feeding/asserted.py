@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import linecache
 import pathlib
 import types
@@ -35,7 +36,7 @@ def choices(error: BaseException) -> list[Any]:
     trace = error.__traceback__ if isinstance(error, KeyError) else None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    tree = _tree(tuple(linecache.getlines(trace.tb_frame.f_code.co_filename))) if trace is not None else None
+    tree = parsed(tuple(linecache.getlines(trace.tb_frame.f_code.co_filename))) if trace is not None else None
     if trace is None or tree is None:
         return []
     for node in ast.walk(tree):
@@ -47,21 +48,28 @@ def choices(error: BaseException) -> list[Any]:
 
 
 @functools.lru_cache(maxsize=16)
-def _tree(lines: tuple[str, ...]) -> ast.Module | None:
+def parsed(lines: tuple[str, ...]) -> ast.Module | None:
+    """The syntax tree of a file's lines, None when there are none of Python."""
     try:
         return ast.parse("".join(lines))
     except (SyntaxError, ValueError):
         return None
 
 
+def is_torch(file: str) -> bool:
+    """Whether a file belongs to torch."""
+    return file.startswith(_TORCH)
+
+
 def _in_frame(frame: types.FrameType, line: int) -> Iterator[tuple[int, int]]:
     file = frame.f_code.co_filename
-    if file.startswith(_TORCH):
+    if is_torch(file):
         return
     condition = _condition(tuple(linecache.getlines(file, frame.f_globals)), line)
     for node in ast.walk(condition) if condition is not None else ():
-        if isinstance(node, ast.Compare) and len(node.comparators) == 1:
-            yield from _pairs(_value(node.left, frame), _value(node.comparators[0], frame))
+        if isinstance(node, ast.Compare):
+            sides = [_value(one, frame) for one in (node.left, *node.comparators)]
+            yield from (pair for one, other in itertools.pairwise(sides) for pair in _pairs(one, other))
 
 
 @functools.lru_cache(maxsize=256)
@@ -71,7 +79,7 @@ def _condition(lines: tuple[str, ...], line: int) -> ast.expr | None:
         word in text for text in lines[max(0, line - MAX_LINES) : line + MAX_LINES] for word in ("assert", "raise")
     ):
         return None
-    tree = _tree(lines)
+    tree = parsed(lines)
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.Assert) and node.lineno <= line <= (node.end_lineno or 0):
             return node.test

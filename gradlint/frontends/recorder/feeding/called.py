@@ -14,6 +14,9 @@ from gradlint.frontends.recorder.feeding.reshapes import BATCH, LENGTH, Shape
 IMAGE_SIDES = (32, 64, 28, 16, 128, 224, 8, 256)
 SIGNAL_LENGTHS = (64, 16, 256, 1024, 16000)
 VOLUME_SIDES = (8, 16, 32)
+MANY_CHANNELS = 128
+"""Feature maps of later stages have at least so many."""
+SMALL_SIDE = 16
 MAX_INDEX = 90
 """Random indices stay below this even in larger tables."""
 
@@ -27,6 +30,14 @@ def linear_shapes(features: int, sequential: bool) -> list[Shape]:
     """The inputs of a linear layer: vectors, sequences, grids."""
     shapes: list[Shape] = [(BATCH, features), (BATCH, STEPS, features), (BATCH, 4, 4, features), (features,)]
     return [shapes[1], shapes[0], *shapes[2:]] if sequential else shapes
+
+
+def sides_of(channels: int, axes: int) -> tuple[int, ...]:
+    """The sides of images, signals or volumes to try; small ones first where there are many channels."""
+    sides = {1: SIGNAL_LENGTHS, 2: IMAGE_SIDES, 3: VOLUME_SIDES}[axes]
+    if channels < MANY_CHANNELS or axes == 1:
+        return sides
+    return tuple(sorted(sides, key=lambda side: (side > SMALL_SIDE, side if side > SMALL_SIDE else -side)))
 
 
 def index_shapes(name: str) -> list[Shape]:
@@ -43,7 +54,10 @@ def function_recipes(call: Call, probe: Probe, name: str, known: Sequence[Shape]
     ]
     handler = _HANDLERS.get(call.name)
     if handler is not None:
-        return handler(call, probe, tensors, name)
+        try:
+            return handler(call, probe, tensors, name)
+        except (IndexError, KeyError, AttributeError):  # operands given by name, or unknown themselves
+            return []
     if call.name.rstrip("_0123456789d").endswith("pool") or call.name in (
         "interpolate",
         "pad",
@@ -63,7 +77,7 @@ def _matmul(call: Call, probe: Probe, tensors: list[torch.Tensor], _name: str) -
     if call.args and call.args[0] is probe:
         size = other[0] if len(other) == 1 else other[-2]
         return tensors_of(
-            [(*other[:-2], STEPS, size), (BATCH, size), (BATCH, STEPS, size), (other[0], size), (size, size)]
+            [(*other[:-2], STEPS, size), (BATCH, size), (BATCH, STEPS, size), (other[0], size), (size, size), (size,)]
         )
     size = other[-1]
     return tensors_of([(*other[:-2], size, size), (size, LENGTH), (BATCH, size, LENGTH), (size,)])
@@ -74,12 +88,10 @@ def _linear(call: Call, _probe: Probe, _tensors: list[torch.Tensor], _name: str)
 
 
 def _convolution(axes: int) -> Callable[..., list[Recipe]]:
-    sides = {1: SIGNAL_LENGTHS, 2: IMAGE_SIDES, 3: VOLUME_SIDES}[axes]
-
     def shapes(call: Call, _probe: Probe, _tensors: list[torch.Tensor], _name: str) -> list[Recipe]:
         groups = call.kwargs.get("groups", call.args[6] if len(call.args) > 6 else 1)
         channels = call.args[1].shape[1] * groups
-        return tensors_of([(BATCH, channels, *(side,) * axes) for side in sides])
+        return tensors_of([(BATCH, channels, *(side,) * axes) for side in sides_of(channels, axes)])
 
     return shapes
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import heapq
-import inspect
 import itertools
-import re
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,15 +12,13 @@ from typing import Any
 from torch import nn
 
 from gradlint.errors import TargetError
-from gradlint.frontends.recorder.feeding.evaluate import Unknown, time_limit
-from gradlint.frontends.recorder.feeding.examples import Shown, file_models
+from gradlint.frontends.recorder.feeding.examples import Shown
 from gradlint.frontends.recorder.feeding.feed import BUDGET_SECONDS, Feed, feed
-from gradlint.frontends.recorder.feeding.guessed_config import GuessedConfig
-from gradlint.frontends.recorder.feeding.guesses import Context, values
-from gradlint.frontends.recorder.feeding.mending import Trouble, mended
+from gradlint.frontends.recorder.feeding.guessing import guessed, required_of
+from gradlint.frontends.recorder.feeding.limits import Unknown, time_limit
+from gradlint.frontends.recorder.feeding.mending import Trouble
 from gradlint.frontends.recorder.feeding.roots import Target
 from gradlint.frontends.recorder.feeding.trial import quiet, seeded
-from gradlint.frontends.recorder.feeding.uses import parameter_uses
 from gradlint.inputs import InputSpec
 
 BUILD_SECONDS = 120.0
@@ -39,16 +32,8 @@ ASSEMBLY_SECONDS = 20.0
 """Time (s, of the searching thread) after which no further way of building is tried."""
 MAX_SHOWN = 4
 """Calls of the file that are tried."""
-MAX_GUESSES = 12
-"""Combinations of guessed arguments that are tried before repairs."""
-MAX_REPAIRS = 24
-MEND_COST = 0.5
-"""A repair counts half as much as an alternative guess: it answers an error."""
 MAX_REASON = 200
 """Characters of an error's text that a message repeats."""
-MAX_NESTED = 2
-"""Models built as arguments of models built as arguments."""
-_WIDTHS = re.compile(r"dim|size|width|channel|feature|hidden|planes|units|d_?model|embed|filters")
 
 
 @dataclass(frozen=True)
@@ -87,6 +72,7 @@ def constructions(
     """
     errors = [] if errors is None else errors
     found = False
+    shown.complete()
     for plan in _plans(target, shown, module, overrides or {}, errors):
         model = _build(target, plan, module, errors)
         if model is not None:
@@ -155,11 +141,10 @@ def _plans(
         yield Construction((), {}, "gradlint_model")
     for args, kwargs in itertools.islice(_shown(target, shown), MAX_SHOWN):
         yield Construction(args, kwargs, "shown")
-    parameters = _parameters(target.object)
-    required = [one for one in parameters if one.default is one.empty]
-    if not required:
+    if not required_of(target.object):
         yield Construction((), {}, "defaults")
-    yield from _guessed(target, required or parameters, module, shown, errors)
+    for kwargs in guessed(target, module, shown, errors):
+        yield Construction((), kwargs, "inferred")
 
 
 def _shown(target: Target, shown: Shown) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -199,86 +184,6 @@ def _model_in(made: Any, target: Target) -> nn.Module | None:
     parts = made.values() if isinstance(made, dict) else made if isinstance(made, (tuple, list)) else ()
     found = [one for one in parts if isinstance(one, nn.Module)]
     return next((one for one in found if type(one).__name__ == target.name), found[0] if found else None)
-
-
-def _parameters(maker: Callable[..., Any]) -> list[inspect.Parameter]:
-    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    try:
-        signature = inspect.signature(maker, eval_str=True)
-    except Exception:
-        signature = inspect.signature(maker)
-    return [one for one in signature.parameters.values() if one.kind in plain]
-
-
-def _guessed(
-    target: Target,
-    parameters: Sequence[inspect.Parameter],
-    module: types.ModuleType,
-    shown: Shown,
-    errors: list[Trouble],
-) -> Iterator[Construction]:
-    """All parameters from their names and uses, then with alternatives, then mended after what went wrong."""
-    uses = parameter_uses(target.object, shown.tree)
-    context = _context(target.object, shown, module, depth=0)
-    options = {one.name: values(one, uses.get(one.name, frozenset()), context) for one in parameters}
-    first = {name: found[0] for name, found in options.items()}
-    order = itertools.count()
-    alternatives = itertools.islice(_alternatives(first, options), MAX_GUESSES)
-    plans = [(cost, next(order), plan) for cost, plan in [(0.0, first), *((1.0, one) for one in alternatives)]]
-    tried: set[str] = set()
-    while plans and len(tried) < MAX_GUESSES + MAX_REPAIRS:
-        cost, _, plan = heapq.heappop(plans)
-        if (key := repr(sorted(plan.items(), key=str))) in tried:
-            continue
-        tried.add(key)
-        before = len(errors)
-        used = {
-            name: value.fresh(**value.fields) if isinstance(value, GuessedConfig) else value
-            for name, value in plan.items()
-        }
-        yield Construction((), used, "inferred")
-        if len(errors) > before:
-            for index, change in enumerate(mended(used, errors[-1])):
-                heapq.heappush(plans, (cost + MEND_COST + index / MAX_REPAIRS, next(order), change))
-
-
-def _context(target: Any, shown: Shown, module: types.ModuleType, depth: int) -> Context:
-    """How the file's other models are built, for parameters that are modules; not more than two deep."""
-    others = tuple(
-        one for one in file_models(module).values() if one is not target and not _contains(one, target, shown.tree)
-    )
-
-    def build(kind: type[nn.Module]) -> nn.Module | None:
-        return None if depth >= MAX_NESTED or kind is target else _part(kind, shown, module, depth + 1)
-
-    return Context(shown.field_uses, others, build)
-
-
-def _contains(model: type, part: Any, tree: ast.Module) -> bool:
-    """Whether the body of the class `model` names `part`: it cannot be an argument of `part` then."""
-    body = next(
-        (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == model.__name__), None
-    )
-    name = getattr(part, "__name__", "")
-    return body is not None and any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(body))
-
-
-def _part(kind: type[nn.Module], shown: Shown, module: types.ModuleType, depth: int) -> nn.Module | None:
-    uses, context = parameter_uses(kind, shown.tree), _context(kind, shown, module, depth)
-    required = [one for one in _parameters(kind) if one.default is one.empty]
-    kwargs = {one.name: values(one, uses.get(one.name, frozenset()), context)[0] for one in required}
-    with contextlib.suppress(Exception), quiet():
-        return kind(**kwargs)
-    return None
-
-
-def _alternatives(first: dict[str, Any], options: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    for name, found in options.items():
-        yield from ({**first, name: value} for value in found[1:])
-    widths = [name for name, value in first.items() if type(value) is int and value >= 3]
-    if widths:
-        yield first | dict.fromkeys(widths, 32)
-        yield first | {name: 8 for name in widths if _WIDTHS.search(name)}
 
 
 def _advice(target: Target, errors: Sequence[Trouble]) -> str:

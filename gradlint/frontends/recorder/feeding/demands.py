@@ -17,6 +17,7 @@ from gradlint.frontends.recorder.feeding.called import (
     function_recipes,
     index_shapes,
     linear_shapes,
+    sides_of,
     tensors_of,
 )
 from gradlint.frontends.recorder.feeding.hints import (
@@ -26,6 +27,7 @@ from gradlint.frontends.recorder.feeding.hints import (
     TIME_NAMES,
     by_name,
     edges,
+    named,
 )
 from gradlint.frontends.recorder.feeding.probe import Demand, Place, Probe
 from gradlint.frontends.recorder.feeding.recipes import GroupRecipe, ProbeRecipe, Recipe, TensorRecipe, ValueRecipe
@@ -55,19 +57,21 @@ def recipes_for(demand: Demand, name: str, *, sequential: bool, known: Sequence[
             layer, given = demand.detail
             accepted = layer_recipes(layer, given, sequential=sequential, name=name)
             weightless = next(layer.parameters(), None) is None
-            return _carried(probe, _known_first(accepted, known, weightless=weightless))
+            return _carried(probe, _known_first(accepted, known, weightless=weightless)) or by_name(name, known)
         case "function" if probe is not None and TIME_NAMES.match(name):
             return by_name(name, known)
         case "function" if probe is not None:
-            return _carried(probe, function_recipes(demand.detail, probe, name, known)) + by_name(name, known)
+            told = by_name(name, known)
+            found = [*function_recipes(demand.detail, probe, name, known), *named(name, known)]
+            return list(dict.fromkeys([*_carried(probe, found), *told]))
         case "iterate":
             return _iterated(demand.detail, name, known)
         case "rank" | "axis" | "like" | "item":
             return _ranked(demand, name, known)
         case "key":
-            return (
-                [GroupRecipe("dict", ((demand.detail, ProbeRecipe()),))] if demand.detail else [GroupRecipe("dict", ())]
-            )
+            if demand.detail:
+                return [GroupRecipe("dict", ((demand.detail, ProbeRecipe()),))]
+            return [GroupRecipe("dict", tuple((str(i), ProbeRecipe()) for i in range(size))) for size in (2, 3, 4, 0)]
         case "attribute":
             return [GroupRecipe("object", ((demand.detail, ProbeRecipe()),))]
         case "scalar":
@@ -89,7 +93,14 @@ def _known_first(recipes: list[Recipe], known: Sequence[Shape], *, weightless: b
         and one.shape[-1:] != (1,)
     ]
     fitting = [one for one in alike if len(one.shape) > 3 or one in tensors]
-    return list(dict.fromkeys([*fitting, *_as_long(tensors, known), *recipes]))
+    return list(dict.fromkeys([*fitting, *_as_long(tensors, known), *_beside(tensors, known), *recipes]))
+
+
+def _beside(tensors: list[TensorRecipe], known: Sequence[Shape]) -> Iterator[TensorRecipe]:
+    """Indices for every step of a sequence of vectors that is decided."""
+    lengths = [shape[1] for shape in known if len(shape) == len("NSE")]
+    if tensors and not tensors[0].floating and tensors[0].shape == (BATCH, LENGTH):
+        yield from (dataclasses.replace(tensors[0], shape=(BATCH, length)) for length in lengths[:1])
 
 
 def _as_long(tensors: list[TensorRecipe], known: Sequence[Shape]) -> Iterator[TensorRecipe]:
@@ -118,7 +129,7 @@ def layer_recipes(layer: nn.Module, given: tuple[Any, ...], *, sequential: bool,
     position = next((i for i, one in enumerate(given) if isinstance(one, Probe)), 0)
     match layer:
         case nn.Embedding() | nn.EmbeddingBag():
-            return [TensorRecipe(shape, "int64", 0, index_bound(layer)) for shape in index_shapes(name)]
+            return [TensorRecipe(shape, "int64", 0, index_bound(layer)) for shape in (*index_shapes(name), (1, BATCH))]
         case nn.LSTM() | nn.GRU() | nn.RNN():
             return [state_recipe(layer)] if position else tensors_of(_sequence(layer.input_size, layer.batch_first))
         case nn.LSTMCell():
@@ -183,7 +194,8 @@ def _plain_shapes(layer: nn.Module, sequential: bool) -> Iterator[Shape]:
     if kind is not None:
         sides, axes = _CONVOLUTIONS[kind]
         channels = wide.in_channels or 3
-        yield from ((BATCH, channels, *(side,) * axes) for side in sides)
+        plain = "Transpose" not in kind.__name__
+        yield from ((BATCH, channels, *(side,) * axes) for side in (sides_of(channels, axes) if plain else sides))
         return
     match layer:
         case nn.Linear():

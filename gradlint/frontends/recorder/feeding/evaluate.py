@@ -20,10 +20,14 @@ from typing import Any
 
 import torch
 
-from gradlint.frontends.recorder.alarms import alarm
 from gradlint.frontends.recorder.feeding.arguments import parser_defaults
-from gradlint.frontends.recorder.feeding.scopes import Function, Scope, words
+from gradlint.frontends.recorder.feeding.functions import HARMFUL, argument, called_name, default, effects, parameters
+from gradlint.frontends.recorder.feeding.limits import Unknown, time_limit
+from gradlint.frontends.recorder.feeding.scopes import Function, Scope, own_nodes, words
 
+KNOWN_SECONDS = 1.0
+MISSING = object()
+"""An argument whose value cannot be told."""
 MAX_DEPTH = 40
 """Names and calls followed for one expression; deeper ones are given up (recursive definitions)."""
 
@@ -33,16 +37,7 @@ _BUILTINS = words(
     reversed round set slice sorted str sum tuple type zip
     """
 )
-_HARMFUL = words(
-    """
-    backward step save load dump system run Popen remove unlink mkdir makedirs rmtree write write_text urlopen
-    download load_dataset from_pretrained init_process_group barrier fit train_model sleep read_csv read_parquet
-    imread fromfile loadtxt set_default_dtype set_default_device load_state_dict load_from_checkpoint start serve
-    urlretrieve
-    """
-)
-_HARMFUL_BUILTINS = words("open input exit quit eval exec compile __import__ breakpoint")
-_LIBRARIES = words(
+LIBRARIES = words(
     """
     torch numpy math random collections types argparse functools itertools dataclasses transformers omegaconf
     ml_collections easydict enum typing builtins scipy
@@ -83,18 +78,27 @@ _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 
 
-class Unknown(Exception):  # noqa: N818 - a value that is not known is no error
-    """The expression has no value that can be found without running the file."""
-
-
 class Evaluator:
-    """Finds values in one imported file; each name of each scope is evaluated once."""
+    """Finds values in one file; each name of each scope is evaluated once.
 
-    def __init__(self, scopes: tuple[Scope, ...], module: types.ModuleType) -> None:
+    `module` is the file imported. A file that is only read has an empty one, `imported` for what it imports, and
+    `trusted` modules, whose classes may be called.
+    """
+
+    def __init__(
+        self,
+        scopes: tuple[Scope, ...],
+        module: types.ModuleType,
+        imported: Callable[..., Any] | None = None,
+        trusted: frozenset[str] = frozenset(),
+    ) -> None:
         self._scopes = scopes
         self._module = module
+        self._imported = imported
+        self._trusted = trusted
         self._functions = {scope.function.name: scope for scope in scopes if scope.function is not None}
         self._known: dict[tuple[int, int], Any] = {}
+        self._asked: set[tuple[int, str]] = set()
         self._depth = 0
 
     def value(self, node: ast.expr, scope: Scope, seconds: float = 3.0) -> Any:
@@ -110,6 +114,36 @@ class Evaluator:
             raise
         except Exception as error:
             raise Unknown(f"{ast.unparse(node)[:80]}: {error}") from error
+
+    def imported(self, name: str, hops: int = 0) -> Any:
+        """What the file imports under `name`; raises Unknown for what cannot be told."""
+        if self._imported is None:
+            raise Unknown(f"the name {name}")
+        return self._imported(name, hops)
+
+    def named(self, name: str, hops: int = 0) -> Any:
+        """The value of a name at the top of the file; raises Unknown as `value` does."""
+        module = next(one for one in self._scopes if one.kind == "module")
+        if name in module.bindings:
+            return self.value(ast.Name(name, ast.Load(), lineno=1 << 30), module)
+        return self.imported(name, hops)
+
+    def known(self, call: ast.Call, scope: Scope) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments of `call` as far as they can be told, `MISSING` for the others."""
+        args: list[Any] = []
+        for one in itertools.takewhile(lambda one: not isinstance(one, ast.Starred), call.args):
+            args.append(self._or_missing(one, scope))
+        kwargs: dict[str, Any] = {}
+        for keyword in call.keywords:
+            found = self._or_missing(keyword.value, scope)
+            kwargs |= {keyword.arg: found} if keyword.arg else found if isinstance(found, dict) else {}
+        return args, kwargs
+
+    def _or_missing(self, node: ast.expr, scope: Scope) -> Any:
+        try:
+            return self.value(node, scope, KNOWN_SECONDS)
+        except Unknown:
+            return MISSING
 
     def arguments(self, call: ast.Call, scope: Scope) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The positional and keyword arguments of `call`; raises Unknown as `value` does."""
@@ -188,26 +222,36 @@ class Evaluator:
                 return self._value(body if self._value(test, scope) else orelse, scope)
             case ast.NamedExpr(value=value):
                 return self._value(value, scope)
-            case (
-                ast.ListComp(elt=element, generators=[generator])
-                | ast.GeneratorExp(elt=element, generators=[generator])
-            ):
-                return [self._value(element, scope) for _ in self._value(generator.iter, scope)]
+            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+                return self._comprehension(node, scope)
         raise Unknown(ast.unparse(node)[:80])
+
+    def _comprehension(self, node: ast.expr, scope: Scope) -> Any:
+        """A comprehension whose free names are known and whose calls have no effect."""
+        names = [one for one in ast.walk(node) if isinstance(one, ast.Name)]
+        bound = {one.id for one in names if isinstance(one.ctx, ast.Store)}
+        free = {one.id: self._name(one.id, scope, one.lineno) for one in names if one.id not in bound}
+        called = [one.func for one in ast.walk(node) if isinstance(one, ast.Call)]
+        methods = {one.attr for one in called if isinstance(one, ast.Attribute)}
+        harmless = all(self._harmless(free[one.id]) for one in called if isinstance(one, ast.Name) and one.id in free)
+        if methods & HARMFUL or not harmless:
+            raise Unknown(ast.unparse(node)[:80])
+        shown = ast.ListComp(node.elt, node.generators) if isinstance(node, ast.GeneratorExp) else node
+        return eval(compile(ast.fix_missing_locations(ast.Expression(shown)), "<shown>", "eval"), free)
 
     def _name(self, name: str, scope: Scope | None, line: int) -> Any:
         while scope is not None:
             binding = scope.latest(name, line)
-            if binding is not None and scope.kind != "module":
+            if binding is not None and (scope.kind != "module" or self._imported is not None):
                 return self._bound(binding.expression, binding.path, binding.first_of, scope)
-            if scope.function is not None and name in _parameters(scope.function):
+            if scope.function is not None and name in parameters(scope.function):
                 return self._parameter(name, scope)
             scope, line = scope.parent, 1 << 30
         if name in vars(self._module):
             return vars(self._module)[name]
         if name in _BUILTINS or name in ("True", "False", "None"):
             return getattr(builtins, name)
-        raise Unknown(f"the name {name}")
+        return self.imported(name)
 
     def _bound(self, expression: ast.expr, path: tuple[int, ...], first_of: bool, scope: Scope) -> Any:
         key = (id(expression), id(scope))
@@ -228,20 +272,30 @@ class Evaluator:
 
     def _parameter(self, name: str, scope: Scope) -> Any:
         assert scope.function is not None
-        for call, caller in self._callers(scope.function.name):
-            shown = _argument(call, name, scope.function, method=scope.kind == "method")
+        asked = (id(scope), name)
+        if asked in self._asked:
+            raise Unknown("given by itself")
+        self._asked.add(asked)
+        try:
+            return self._passed(name, scope, scope.function)
+        finally:
+            self._asked.discard(asked)
+
+    def _passed(self, name: str, scope: Scope, function: Function) -> Any:
+        for call, caller in self._callers(function.name):
+            shown = argument(call, name, function, method=scope.kind == "method")
             if shown is not None and caller is not scope:
                 with contextlib.suppress(Unknown):
                     return self._value(shown, caller)
-        default = _default(scope.function, name)
-        if default is None:
+        usual = default(function, name)
+        if usual is None:
             raise Unknown(f"the parameter {name}")
-        return self._value(default, scope.parent or scope)
+        return self._value(usual, scope.parent or scope)
 
     def _callers(self, function: str) -> Iterator[tuple[ast.Call, Scope]]:
         for scope in self._scopes:
             for call in scope.calls:
-                if _called_name(call) == function:
+                if called_name(call) == function:
                     yield call, scope
 
     def _attribute(self, base: ast.expr, attribute: str, scope: Scope) -> Any:
@@ -253,6 +307,8 @@ class Evaluator:
         if isinstance(node.func, ast.Attribute) and node.func.attr in ("parse_args", "parse_known_args"):
             defaults = argparse.Namespace(**parser_defaults(self._scopes, lambda one, where: self._value(one, where)))
             return (defaults, []) if node.func.attr == "parse_known_args" else defaults
+        if self._imported is not None and (name := called_name(node)) in self._functions and self._is_own(node):
+            return self._returned(self._functions[name])
         function = self._value(node.func, scope)
         args = tuple(self._elements(node.args, scope))
         kwargs: dict[str, Any] = {}
@@ -260,6 +316,18 @@ class Evaluator:
             found = self._value(keyword.value, scope)
             kwargs |= found if keyword.arg is None else {keyword.arg: found}
         return self._apply(function, args, kwargs)
+
+    def _is_own(self, call: ast.Call) -> bool:
+        """Whether a file that is only read defines the function that it calls."""
+        return isinstance(call.func, ast.Name) and self._functions[call.func.id].kind == "function"
+
+    def _returned(self, scope: Scope) -> Any:
+        """What a function of a file that is only read returns."""
+        assert scope.function is not None
+        returns = [one.value for one in own_nodes(scope.body) if isinstance(one, ast.Return) and one.value]
+        if not returns or effects(scope.function):
+            raise Unknown(f"the call of {scope.function.name}")
+        return self._value(returns[-1], scope)
 
     def _apply(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = getattr(function, "__name__", "")
@@ -280,7 +348,7 @@ class Evaluator:
         scope = self._functions.get(getattr(function, "__name__", ""))
         if scope is None or getattr(function, "__module__", None) != self._module.__name__:
             return None
-        reads = any(_called_name(call) in ("parse_args", "parse_known_args") for call in scope.calls)
+        reads = any(called_name(call) in ("parse_args", "parse_known_args") for call in scope.calls)
         returns = [
             one for one in ast.walk(ast.Module(list(scope.body), [])) if isinstance(one, ast.Return) and one.value
         ]
@@ -288,12 +356,14 @@ class Evaluator:
 
     def _harmless(self, function: Any) -> bool:
         name = getattr(function, "__name__", "")
-        if name in _HARMFUL:
+        if name in HARMFUL:
             return False
         home = getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__
+        if home in self._trusted:
+            return inspect.isclass(function)
         if home == self._module.__name__:
             return self._own_harmless(function, name)
-        return str(home).split(".")[0] in _LIBRARIES or isinstance(function, types.MethodDescriptorType)
+        return str(home).split(".")[0] in LIBRARIES or isinstance(function, types.MethodDescriptorType)
 
     def _own_harmless(self, function: Any, name: str) -> bool:
         if inspect.isclass(function):
@@ -305,61 +375,5 @@ class Evaluator:
 _Pending = object()
 
 
-def effects(function: Function | None) -> set[str]:
-    """The names of the calls in `function` that train, read or write; also `global`."""
-    if function is None:
-        return {"unknown"}
-    nodes = list(ast.walk(function))
-    calls = [node for node in nodes if isinstance(node, ast.Call)]
-    called = {_called_name(node) for node in calls}
-    plain = {node.func.id for node in calls if isinstance(node.func, ast.Name)}
-    return (
-        (called & _HARMFUL) | (plain & _HARMFUL_BUILTINS) | {"global" for node in nodes if isinstance(node, ast.Global)}
-    )
-
-
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raises Unknown inside the block after `seconds` of wall time; does nothing off the main thread."""
-
-    def stop() -> None:
-        raise Unknown("takes too long")
-
-    with alarm(seconds, stop):
-        yield
-
-
 def _single_process(value: Any) -> Any:
     return itertools.islice(value, 1) if isinstance(value, Iterator) else value
-
-
-def _called_name(call: ast.Call) -> str:
-    match call.func:
-        case ast.Name(id=name) | ast.Attribute(attr=name):
-            return name
-    return ""
-
-
-def _parameters(function: Function) -> set[str]:
-    spec = function.args
-    return {one.arg for one in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)}
-
-
-def _default(function: Function, name: str) -> ast.expr | None:
-    spec = function.args
-    positional = [*spec.posonlyargs, *spec.args]
-    paired = zip(reversed(positional), reversed(spec.defaults), strict=False)
-    found = {one.arg: default for one, default in paired}
-    found |= {one.arg: default for one, default in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if default}
-    return found.get(name)
-
-
-def _argument(call: ast.Call, name: str, function: Function, *, method: bool) -> ast.expr | None:
-    for keyword in call.keywords:
-        if keyword.arg == name:
-            return keyword.value
-    positional = [one.arg for one in (*function.args.posonlyargs, *function.args.args)][1 if method else 0 :]
-    if name not in positional or positional.index(name) >= len(call.args):
-        return None
-    found = call.args[positional.index(name)]
-    return None if isinstance(found, ast.Starred) else found

@@ -14,10 +14,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradlint.frontends.recorder.feeding.evaluate import Evaluator, Unknown
+from gradlint.frontends.recorder.feeding.elsewhere import Elsewhere, elsewhere
+from gradlint.frontends.recorder.feeding.evaluate import Evaluator
+from gradlint.frontends.recorder.feeding.limits import Unknown
 from gradlint.frontends.recorder.feeding.scopes import Scope, file_scopes
-from gradlint.frontends.recorder.feeding.uses import Uses, field_uses
+from gradlint.frontends.recorder.feeding.settings import Settings, nested, project_settings
+from gradlint.frontends.recorder.feeding.trial import quiet, seeded
+from gradlint.frontends.recorder.feeding.uses import Uses, field_uses, read_fields
 
+LAST_LINE = 1 << 30
 MAX_FOLLOWED = 8
 """Names followed from a call's receiver back to the constructor."""
 
@@ -41,7 +46,49 @@ class Shown:
     @cached_property
     def field_uses(self) -> Uses:
         """What the file does with the fields of its configurations."""
-        return field_uses(self.tree)
+        own = field_uses(self.tree)
+        for reading in self.elsewhere.imported_readings(self.tree) if self.elsewhere else ():
+            found = field_uses(reading.tree)
+            own = {name: own.get(name, frozenset()) | found.get(name, frozenset()) for name in (*own, *found)}
+        return own
+
+    @cached_property
+    def elsewhere(self) -> Elsewhere | None:
+        """The other files of the project."""
+        return elsewhere(self.module)
+
+    @cached_property
+    def settings(self) -> list[Settings]:
+        """What the project sets the fields to that the file asks for."""
+        fields = read_fields(self.tree)
+        return project_settings(self.elsewhere, self.tree, self.scopes, self.evaluator, fields)
+
+    def groups(self, names: frozenset[str]) -> Iterator[Settings]:
+        """The groups of the project's settings that hold all of `names`, which are more than one."""
+        found = (
+            project_settings(self.elsewhere, self.tree, self.scopes, self.evaluator, names) if len(names) > 1 else []
+        )
+        for one in found:
+            yield from (group for group in (one, *nested(one)) if names <= set(group))
+
+    def complete(self) -> None:
+        """Gives the module the names that its classes and functions read and only its main block assigns."""
+        main = next(scope for scope in self.scopes if scope.kind == "main")
+        own = vars(self.module)
+        inside = [node for node in self.tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
+        read = {one.id for node in inside for one in ast.walk(node) if isinstance(one, ast.Name)}
+        for name in sorted(read & set(main.bindings) - set(own)):
+            with contextlib.suppress(Unknown), seeded(), quiet():
+                own[name] = self.evaluator.value(ast.Name(name, ast.Load(), lineno=LAST_LINE, col_offset=0), main)
+
+    def told(self, name: str) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+        """The arguments of every call of `name` in the project as far as they can be told, `MISSING` for others."""
+        for scope in self._by_trust():
+            for call in scope.calls:
+                if _last_name(call.func) == name:
+                    yield self.evaluator.known(call, scope)
+        for call, scope, evaluator in self.elsewhere.calls(name) if self.elsewhere else ():
+            yield evaluator.known(call, scope)
 
     def constructions(self, name: str) -> Iterator[Arguments]:
         """The arguments of every call of the class or factory `name` that can be evaluated, likeliest first."""

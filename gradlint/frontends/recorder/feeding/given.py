@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from gradlint.errors import TargetError
-from gradlint.frontends.recorder.feeding.evaluate import Unknown, time_limit
 from gradlint.frontends.recorder.feeding.examples import Shown, holds_tensor
+from gradlint.frontends.recorder.feeding.limits import Unknown, time_limit
 from gradlint.frontends.recorder.feeding.reshapes import BATCH
 from gradlint.frontends.recorder.feeding.signature import device_of, parameters_of, required_of, takes_any
 from gradlint.frontends.recorder.feeding.trial import quiet, seeded

@@ -6,22 +6,33 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gradlint.frontends.recorder.feeding.names import by_name
+from gradlint.frontends.recorder.feeding.names import by_name, integer, lowered
+from gradlint.frontends.recorder.feeding.settings import Settings, lookup
 
 _GROUP = re.compile(
     r"(model|encoder|decoder|backbone|data|dataset|train(ing)?|network|net|generator|discriminator|trainer|arch\w*)"
 )
 
 
+class Answer(int):
+    """A size that may be asked for by a call as well: `vocabulary.size()`."""
+
+    def __call__(self, *_args: Any, **_options: Any) -> int:
+        return int(self)
+
+
 class GuessedConfig:
     """Answers every field with a value guessed from its name and from what the file does with it.
 
-    Works as a namespace and as a mapping. `fields` holds what was asked for so far.
+    Works as a namespace and as a mapping. `fields` holds what was asked for so far; `settings` are asked before names.
     """
 
-    def __init__(self, uses: Mapping[str, frozenset[str]] | None = None, **known: Any) -> None:
+    def __init__(
+        self, uses: Mapping[str, frozenset[str]] | None = None, settings: list[Settings] | None = None, /, **known: Any
+    ) -> None:
         self.__dict__["fields"] = dict(known)
         self.__dict__["uses"] = uses or {}
+        self.__dict__["settings"] = settings or []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -36,11 +47,24 @@ class GuessedConfig:
     def _answer(self, name: str) -> Any:
         fields: dict[str, Any] = self.__dict__["fields"]
         if name not in fields:
-            guess = (
-                None if _GROUP.fullmatch(name.lower()) else by_name(name, self.__dict__["uses"].get(name, frozenset()))
-            )
-            fields[name] = GuessedConfig(self.__dict__["uses"]) if guess is None else guess
+            try:
+                fields[name] = self._grouped(lookup(self.__dict__["settings"], name))
+            except KeyError:
+                fields[name] = self._guess(name)
         return fields[name]
+
+    def _grouped(self, value: Any) -> Any:
+        """A group of settings answers what it does not hold itself."""
+        return GuessedConfig(self.__dict__["uses"], [value]) if isinstance(value, dict) else value
+
+    def _guess(self, name: str) -> Any:
+        uses = self.__dict__["uses"].get(name, frozenset())
+        if "optional" in uses and uses & {"tensor", "array"}:
+            return None
+        if "called" in uses:
+            return Answer(integer(lowered(name)))
+        guess = None if _GROUP.fullmatch(name.lower()) and "number" not in uses else by_name(name, uses)
+        return GuessedConfig(self.__dict__["uses"], self.__dict__["settings"]) if guess is None else guess
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__["fields"][name] = value
@@ -73,4 +97,4 @@ class GuessedConfig:
 
     def fresh(self, **changed: Any) -> GuessedConfig:
         """A configuration without memory but for the fields of `changed`."""
-        return GuessedConfig(self.__dict__["uses"], **changed)
+        return GuessedConfig(self.__dict__["uses"], self.__dict__["settings"], **changed)

@@ -28,6 +28,7 @@ from gradlint.frontends.recorder.feeding.names import (
     lowered,
     sequences,
 )
+from gradlint.frontends.recorder.feeding.settings import Settings
 
 _MODULE = re.compile(
     r"(^|_)(backbone|encoder|decoder|model|net|network|module|head|embed(der|ding)?|extractor|trunk|body|base|base_model|generator|"
@@ -36,6 +37,12 @@ _MODULE = re.compile(
 )
 _COUNT = re.compile(r"^(n|d|num|dim|size|len|nb|ch)_|_(size|dim|num|count|channels|width)$")
 _SIZES_OF_A_LAYER = 2
+OF_DATA = frozenset({"tensor", "array"})
+IMAGE_CHANNELS = 3
+BRANCHES = 2
+"""Items of a list of modules, or of settings of stages."""
+OTHERS = 3
+"""Further entries of a table of words, next to those that the code asks for."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,13 @@ class Context:
 
     fields: Mapping[str, frozenset[str]] = field(default_factory=dict)
     models: tuple[type[nn.Module], ...] = ()
+    settings: list[Settings] = field(default_factory=list)
     build: Callable[[type[nn.Module]], nn.Module | None] = lambda _kind: None
+
+    def configs(self) -> list[Any]:
+        """Configurations that answer every field: from the project's settings, and from names alone."""
+        told = [GuessedConfig(self.fields, self.settings)] if self.settings else []
+        return [*told, GuessedConfig(self.fields)]
 
 
 def values(parameter: inspect.Parameter, uses: frozenset[str], context: Context) -> list[Any]:
@@ -60,8 +73,23 @@ def values(parameter: inspect.Parameter, uses: frozenset[str], context: Context)
 def _used(name: str, uses: frozenset[str], context: Context) -> Iterator[Any]:
     low = lowered(name)
     is_config = bool(CONFIG.search(low))
+    if "text" in uses:
+        yield from ("LSTM", "GRU", "relu")
+    if uses & OF_DATA:
+        yield from [None] if "optional" in uses else []
+        yield by_name(name, uses)
+    if (keys := sorted(use.removeprefix("key:") for use in uses if use.startswith("key:"))) and "iterated" in uses:
+        yield {**{key: index for index, key in enumerate(keys)}, **{f"other{i}": len(keys) + i for i in range(OTHERS)}}
     if uses & {"attribute", "key"} and not (_is_module(low) and not is_config):
-        yield GuessedConfig(context.fields)
+        yield from context.configs()
+    if "modules" in uses:
+        yield [part for _ in range(BRANCHES) if (part := next(modules(low.rstrip("s"), context))) is not None]
+    if named := next((use.removeprefix("items:").split() for use in uses if use.startswith("items:")), None):
+        yield [tuple(_plain(one) for one in named)] * BRANCHES
+    if "made" in uses and _is_module(low):
+        yield from (Backbone, layer_of_sizes)
+    if "called" in uses and "made" not in uses and _arity(uses) > 1:
+        yield Passed()
     if "called" in uses and not _is_module(low):
         yield from _callables(name)
     if "mapping" in uses and not is_config:
@@ -69,9 +97,14 @@ def _used(name: str, uses: frozenset[str], context: Context) -> Iterator[Any]:
     if "iterated" in uses or "indexed" in uses:
         yield from sequences(name)
     if _is_module(low) and "number" not in uses:
-        yield from modules(low, context)
+        yield from modules(low, context, _arity(uses))
     guess = by_name(name, uses)
-    yield GuessedConfig(context.fields) if guess is None else guess
+    yield from context.configs() if guess is None else [guess]
+
+
+def _plain(name: str) -> Any:
+    guess = by_name(name)
+    return integer(lowered(name)) if guess is None else guess
 
 
 def _is_module(low: str) -> bool:
@@ -96,15 +129,53 @@ def layer_of_sizes(*sizes: Any, **_settings: Any) -> nn.Module:
     return nn.Linear(numbers[0], numbers[1]) if len(numbers) >= _SIZES_OF_A_LAYER else nn.Identity()
 
 
-def modules(name: str, context: Context) -> Iterator[Any]:
-    """The file's other models that can be built, those named like the parameter first, then torch's simplest layers."""
+class Backbone(nn.Module):
+    """A small network from images to vectors, with the last layer where published ones have it."""
+
+    def __init__(self, *sizes: Any, **settings: Any) -> None:
+        super().__init__()
+        numbers = [one for one in (*sizes, *settings.values()) if type(one) is int]
+        self.conv = nn.Conv2d(IMAGE_CHANNELS, WIDTH, 1)
+        self.fc = nn.Linear(WIDTH, numbers[0] if numbers else WIDTH)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """One vector for each image."""
+        return self.fc(self.conv(images).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def _arity(uses: frozenset[str]) -> int:
+    """With how many arguments a part is called, 0 where it is not told."""
+    return max((int(use.removeprefix("given:")) for use in uses if use.startswith("given:")), default=0)
+
+
+def modules(name: str, context: Context, arity: int = 0) -> Iterator[Any]:
+    """The file's other models that can be built, those named like the parameter first, then torch's simplest layers.
+
+    `arity` is the number of inputs that the model is called with, 0 where it is not known.
+    """
     like = sorted(context.models, key=lambda model: not _alike(name, model.__name__.lower()))
     alike = [model for model in like if _alike(name, model.__name__.lower())]
     for model in alike or like:
-        made = context.build(model)
+        made = context.build(model) if not arity or _takes(model, arity) else None
         if made is not None:
             yield made
-    yield from (nn.Linear(WIDTH, WIDTH), nn.Identity())
+    yield from (Passed(),) if arity > 1 else (nn.Linear(WIDTH, WIDTH), nn.Identity())
+
+
+def _takes(model: type[nn.Module], count: int) -> bool:
+    """Whether the forward of a model takes `count` inputs."""
+    every = list(inspect.signature(model.forward).parameters.values())[1:]
+    named = [one for one in every if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    required = [one for one in named if one.default is one.empty]
+    return len(required) <= count and (count <= len(named) or any(one.kind is one.VAR_POSITIONAL for one in every))
+
+
+class Passed(nn.Module):
+    """Gives its first input back, whatever else it is given: stands in for an unknown part of several inputs."""
+
+    def forward(self, first: torch.Tensor, *_rest: Any, **_options: Any) -> torch.Tensor:
+        """`first`, as it is."""
+        return first
 
 
 def _alike(name: str, model: str) -> bool:
@@ -136,7 +207,7 @@ def _annotated(annotation: Any, name: str, uses: frozenset[str], context: Contex
 
 
 def _mappings(uses: frozenset[str], context: Context) -> list[Any]:
-    found = [GuessedConfig(context.fields), {"a": 10, "b": 10}]
+    found = [*context.configs(), {"a": 10, "b": 10}]
     return found if uses & {"key", "attribute"} else found[::-1]
 
 
@@ -177,7 +248,7 @@ def _of_class(annotation: type, name: str, uses: frozenset[str], context: Contex
         yield from annotation
     elif issubclass(annotation, nn.Module):
         own = annotation is not nn.Module and context.build(annotation)
-        yield from [own] if own else modules(lowered(name), context)
+        yield from [own] if own else modules(lowered(name), context, _arity(uses))
     elif annotation.__module__ not in ("builtins", "typing"):
         yield from built(annotation, uses, context)
 
@@ -203,7 +274,7 @@ def built(kind: type, uses: frozenset[str], context: Context) -> Iterator[Any]:
         except Exception:
             continue
     if open_ended or uses & {"attribute", "key"}:
-        yield GuessedConfig(context.fields)
+        yield from context.configs()
 
 
 def _fields(kind: type, context: Context) -> dict[str, Any]:

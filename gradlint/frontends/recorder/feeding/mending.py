@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import nn
 from gradlint.frontends.recorder.feeding.asserted import choices, disagreements
 from gradlint.frontends.recorder.feeding.guessed_config import GuessedConfig
 from gradlint.frontends.recorder.feeding.names import ACTIVATION, NORM, WIDTH, integer, lowered
+from gradlint.frontends.recorder.feeding.solving import solutions
 
 _HEADS = re.compile(r"head|group|expert|cardinal|patch|window")
 MAX_CHOICES = 4
@@ -21,6 +23,8 @@ ROWS = 4
 """Rows of a tensor that a constructor wants."""
 _UNPACKED = re.compile(r"unpack")
 """After a constructor this is the inputs' fault, which the search for them has to mend."""
+LARGE_SIDE = 128
+"""Side (pixels) of images for models whose convolutions leave nothing of smaller ones."""
 SMALLEST_SIZE = 8
 LONGER = 8
 """How many times longer a size is made that pooling left nothing of."""
@@ -45,13 +49,19 @@ class Trouble:
     pairs: tuple[tuple[int, int], ...] = ()
     keys: tuple[Any, ...] = ()
     fed: bool = False
+    solutions: tuple[Mapping[str, Any], ...] = ()
+    """Values, by name, with which a check that failed would have passed."""
 
     @staticmethod
     def of(error: BaseException, *, fed: bool = False) -> Trouble:
         """What an exception tells."""
         lines = str(error).strip().splitlines() or [""]
         return Trouble(
-            f"{type(error).__name__}: {lines[0]}", tuple(disagreements(error)), tuple(choices(error))[:MAX_CHOICES], fed
+            f"{type(error).__name__}: {lines[0]}",
+            tuple(disagreements(error)),
+            tuple(choices(error))[:MAX_CHOICES],
+            fed,
+            tuple(solutions(error)),
         )
 
 
@@ -79,6 +89,12 @@ def _slots(plan: Change) -> Iterator[tuple[Change, Callable[[Change], Change]]]:
         if isinstance(value, GuessedConfig):
             for fields, apply in _slots(value.fields):
                 yield fields, _putting(plan, name, value, apply)
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            yield {**vars(value)}, _replacing(plan, name, value)
+
+
+def _replacing(plan: Change, name: str, config: Any) -> Callable[[Change], Change]:
+    return lambda change: plan | {name: dataclasses.replace(config, **change)}
 
 
 def _putting(
@@ -88,15 +104,34 @@ def _putting(
 
 
 def _changes(slots: Change, trouble: Trouble) -> Iterator[Change]:
+    yield from (dict(one) for one in trouble.solutions if set(one) <= set(slots))
+    yield from _unset(slots, trouble.text)
     yield from _keyed(slots, trouble)
     yield from _agreeing(slots, trouble)
-    if trouble.fed:
+    if re.search(r"Kernel size can't be greater|too small", trouble.text):
+        shapes = {name: value for name, value in slots.items() if _is_image(value)}
+        yield from ({name: (*value[:-2], LARGE_SIDE, LARGE_SIDE)} for name, value in shapes.items())
+    if trouble.fed or "Kernel size" in trouble.text:
         yield from _emptied(slots, trouble.text)
     else:
         yield from _divisible(slots, trouble.text)
     if not trouble.fed or not _UNPACKED.search(trouble.text):
         yield from _typed(slots, trouble.text)
         yield from _nested(slots, trouble.text)
+
+
+def _unset(slots: Change, error: str) -> Iterator[Change]:
+    """Sizes that a configuration leaves open, as -1 or None."""
+    if re.search(r"negative dimension|NoneType|must be positive|-1", error):
+        low = {name: integer(lowered(name)) for name, value in slots.items() if type(value) is int and value < 0}
+        none = {name: integer(lowered(name)) for name, value in slots.items() if value is None}
+        yield from (one for one in (low, none, low | none) if one)
+        yield from ({name: value} for name, value in none.items())
+
+
+def _is_image(value: Any) -> bool:
+    sizes = isinstance(value, (list, tuple)) and all(type(one) is int for one in value)
+    return sizes and len(value) in (2, 3) and value[-1] == value[-2]
 
 
 def _integers(slots: Change) -> list[str]:
@@ -148,7 +183,7 @@ def _divisible(slots: Change, error: str) -> Iterator[Change]:
 
 def _emptied(slots: Change, error: str) -> Iterator[Change]:
     """A size that pools or divides away to nothing: a longer one."""
-    if re.search(r"(\(|\D)0x\d|x0\D|\[0\]|, 0[,\]]|too small|non-zero|negative", error):
+    if re.search(r"(\(|\D)0x\d|x0\D|\[0\]|, 0[,\]]|too small|non-zero|negative|Kernel size", error):
         sizes = [name for name in _integers(slots) if slots[name] >= SMALLEST_SIZE]
         yield from ({name: slots[name] * LONGER} for name in sizes)
 
@@ -166,6 +201,10 @@ def _typed(slots: Change, error: str) -> Iterator[Change]:
         named = sorted(slots, key=lambda name: not (ACTIVATION.search(name) or NORM.search(name)))
         likely = [name for name in named if type(slots[name]).__name__ == found[1]][:MAX_CHOICES]
         yield from ({name: value} for name in likely for value in (nn.ReLU, nn.Identity()))
+    if re.search(r"should be a string|must be (a )?str|expected str", error):
+        lists = {name: value for name, value in slots.items() if type(value) is list}
+        yield from ({name: [f"{name}_{i}" for i in range(len(value))]} for name, value in lists.items())
+        yield {name: [f"{name}_{i}" for i in range(len(value))] for name, value in lists.items() if "type" in name}
     if re.search(r"list|tuple|unsupported operand|cannot be interpreted as an integer|sequence|inhomogeneous", error):
         yield from ({name: integer(name)} for name, value in slots.items() if isinstance(value, (list, tuple)))
     if re.search(r"'float'|type float|type 'float|not float", error):

@@ -41,12 +41,12 @@ _INTEGERS: tuple[tuple[str, int], ...] = (
     (r"batch", 2),
 )  # fmt: skip
 _FLOATS = re.compile(
-    r"drop|(^|_)p$|prob|(?<!growth_)(?<!sample_)(?<!sampling_)(?<!dilation_)(?<!frame_)rate$|(^|_)eps|epsilon|alpha|beta|gamma|(^|_)temp$|temperature|(^|_)tau|momentum|(^|_)lr|slope|sigma|lambda|"
+    r"drop|(^|_)p$|prob|(?<!growth_)(?<!sample_)(?<!sampling_)(?<!dilation_)(?<!frame_)rate$|(^|_)eps|epsilon|alpha(?!bet)|beta|gamma|(^|_)temp$|temperature|(^|_)tau|momentum|(^|_)lr|slope|sigma|lambda|"
     r"decay|(^|_)std|smoothing|margin|init_value|threshold|_gain$|sparsity|(^|_)cost$|_weight$"
 )
 _BOOLS = re.compile(
     r"^(use|with|is|has|do|return|enable|learn|share|tie|add|no|apply|freeze|should)_|bias$|bidirectional|residual|pretrained|norm_first|"
-    r"batch_first|causal|affine|verbose|bilinear|flatten|^bn$|^bidir|^debug|gated$|training|normalize$|^res$|^skip$|tied"
+    r"batch_first|causal|gpu|cuda|affine|verbose|bilinear|flatten|^bn$|^bidir|^debug|gated$|training|normalize$|^res$|^skip$|tied"
 )
 _LISTS = re.compile(
     r"(sizes|dims|widths|hiddens|hidden_layers|channel_list|architecture|depths|kernels|dilations|strides|mults|ratios|fanouts|cardinalities|_list|shapes?)$"
@@ -77,6 +77,10 @@ def by_name(name: str, uses: frozenset[str] = frozenset()) -> Any:
     compared = sorted(use.removeprefix("compared:") for use in uses if use.startswith("compared:"))
     if compared:
         return compared[0]
+    if "array" in uses:
+        return torch.ones(TABLE_ROWS, WIDTH).numpy()
+    if "tensor" in uses or _TABLE.search(low):
+        return torch.ones(TABLE_ROWS, WIDTH)
     if CONFIG.search(low) or "attribute" in uses or "key" in uses:
         return None
     if DEVICE.search(low):
@@ -87,8 +91,6 @@ def by_name(name: str, uses: frozenset[str] = frozenset()) -> Any:
         return sequences(low)[0]
     if pair := next((use for use in uses if use.startswith("pair:")), None):
         return (integer(low),) * int(pair.removeprefix("pair:"))
-    if _TABLE.search(low):
-        return torch.ones(TABLE_ROWS, WIDTH)
     if _ACTIVATION_CHOICE.search(low):
         return nn.ReLU if "called" in uses else "gelu"
     return _scalar(low)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from gradlint.frontends.recorder.feeding.reshapes import BATCH, Back, Shape, inverse, unindexed
+from gradlint.frontends.recorder.feeding.reshapes import BATCH, Back, Shape, inverse, kept_axis, unindexed
 from gradlint.frontends.recorder.feeding.scopes import words
 
 _DEVICE: contextvars.ContextVar[torch.device] = contextvars.ContextVar("probe_device", default=torch.device("cpu"))  # noqa: B039
@@ -314,6 +314,11 @@ def _reshaped(name: str, probe: Probe, args: tuple[Any, ...], kwargs: dict[str, 
         return _indexed(probe, args[1])
     if name in _WHOLE:
         return probe.then(lambda shape: [shape])
+    if name == "expand_as":
+        return probe.then(lambda shape: [shape])
+    if kwargs.get("keepdim"):
+        axis = kwargs.get("dim", kwargs.get("axis", args[-1] if len(args) > 1 else None))
+        return probe.then(kept_axis(axis)) if isinstance(axis, int) else None
     numbers = [one for one in flat((args[1:], kwargs)) if isinstance(one, (int, ProbeShape))]
     back = inverse(name, numbers)
     return probe.then(back) if back else None

@@ -40,6 +40,8 @@ from gradlint.frontends.recorder.feeding.resizing import (
 )
 from gradlint.frontends.recorder.feeding.trial import Failure
 
+_JOINED_SIDES = (64, 128, 96, 188, 256, 224, 160)
+"""Image sides on which the two ways of a U-net meet: powers of two, and 12 mod 16 where convolutions are not padded."""
 STACKED = 3
 """Samples that are stacked along a further axis: the shots of a class, the crops of an image."""
 MAX_OF_A_KIND = 6
@@ -48,7 +50,7 @@ _FRONTS = ((BATCH, STACKED), (BATCH,), (BATCH, STACKED, STACKED))
 """Axes before those of one sample."""
 LONG = 64
 """Axes from this length on are signals, which may have to be much longer, rather than features."""
-_LONG = re.compile(r"Long|Int\b|integer|indices must be|as indices|tensors used as", re.IGNORECASE)
+_LONG = re.compile(r"Long|Int\b|integer|dtype int|indices must be|as indices|tensors used as", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+")
 
 
@@ -109,12 +111,17 @@ def _dtypes(text: str, failure: Failure, tensors: list[tuple[Path, TensorRecipe]
     if isinstance(failure.layer, (nn.Embedding, nn.EmbeddingBag)):
         given = failure.given[0] if failure.given else None
         high = index_bound(failure.layer)
-        for path, leaf in _suspects(given, tensors):
+        whole = [one for one in tensors if not one[1].floating] if "out of range" in text else []
+        for path, leaf in whole or _suspects(given, tensors):
             shapes = [leaf.shape, *index_shapes(leaf_name(path))] if leaf.floating else [leaf.shape]
             yield from ((path, TensorRecipe(shape, "int64", 0, high)) for shape in shapes)
     if "index" in text and "out of" in text and (bound := re.search(r"size (\d+)|out of range", text)):
         high = int(bound[1]) if bound[1] else 1
         yield from ((path, dataclasses.replace(leaf, high=high)) for path, leaf in tensors if not leaf.floating)
+        yield from ((path, dataclasses.replace(leaf, fill="zeros")) for path, leaf in tensors if leaf.floating)
+    if "offsets" in text:
+        yield from ((path, TensorRecipe((LENGTH,), "int64")) for path, leaf in tensors if len(leaf.shape) > 1)
+        yield from ((path, TensorRecipe((BATCH,), "int64", fill="zeros")) for path, _ in tensors)
     if "boolean mask" in text or ("mask" in text and "bool" in text):
         yield from (
             (path, TensorRecipe(leaf.shape, "bool", fill="ones"))
@@ -221,6 +228,7 @@ def _ranks(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Chan
     wanted = [
         int(one) for one in re.findall(r"(\d)-?D|(?<=expected )(\d)(?=[,)])|(\d)[- ]dim", text) for one in one if one
     ]
+    wanted += [int(one) for one in re.findall(r"must be a (\d)D tensor", text)]
     fewer = re.search(r"too many values to unpack|at most|too many dim", text)
     more = re.search(
         r"not enough values|too many indices|Dimension out of range|unbatched|at least|index out of range|exceed|"
@@ -228,9 +236,12 @@ def _ranks(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Chan
         text,
     )
     apart = _apart(text, wanted)
+    if "same number of dimensions" in text:
+        steps = [(path, leaf) for path, leaf in tensors if not leaf.floating and len(leaf.shape) > 1]
+        yield from ((path, dataclasses.replace(leaf, shape=(1, BATCH, *leaf.shape[2:]))) for path, leaf in steps)
     for path, leaf in tensors:
         ranks = [len(leaf.shape) + one for one in apart] + [one for one in wanted if one != len(leaf.shape)]
-        ranks += [len(leaf.shape) + 1] if more else []
+        ranks += [len(leaf.shape) + 1] if more or "must be a" in text else []
         ranks += [len(leaf.shape) - 1] if fewer else []
         for rank in dict.fromkeys(ranks):
             yield from ((path, dataclasses.replace(leaf, shape=shape)) for shape in reranked(leaf.shape, rank))
@@ -272,10 +283,18 @@ def _extents(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Ch
             if axes and leaf.shape[-1] < MAX_SIDE:
                 yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(leaf.shape[-1] * 2,) * axes))
                 yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(LENGTH * 8,) * axes))
+                yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(LENGTH * 12,) * axes))
             elif len(leaf.shape) == 3:
                 yield path, resized(leaf, 1, leaf.shape[1] * 4)
             if leaf.floating and 1 < len(leaf.shape) <= 3 and leaf.shape[-1] >= LONG:
                 yield path, resized(leaf, len(leaf.shape) - 1, leaf.shape[-1] * 8)
+    if "Sizes of tensors must match" in text:
+        images = [(path, leaf) for path, leaf in tensors if spatial_axes(leaf.shape) > 1]
+        yield from (
+            (path, dataclasses.replace(leaf, shape=(*leaf.shape[:-2], side, side)))
+            for side in _JOINED_SIDES
+            for path, leaf in images
+        )
     if "Expected more than 1" in text or "batch" in text.lower():
         yield from (
             (path, resized(leaf, 0, 2 * BATCH)) for path, leaf in tensors if leaf.shape and leaf.shape[0] <= BATCH

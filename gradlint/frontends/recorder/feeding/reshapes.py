@@ -44,6 +44,13 @@ def inverse(name: str, numbers: list[Any]) -> Back | None:
     return None
 
 
+def kept_axis(axis: int) -> Back:
+    """The inverse of a reduction that leaves an axis of one: the axis is as long as it likes."""
+    return lambda shape: [
+        tuple(LENGTH if i == axis % len(shape) and size == 1 else size for i, size in enumerate(shape))
+    ]
+
+
 def unindexed(shape: Shape, index: tuple[Any, ...]) -> list[Shape]:
     """The shapes that `[index]` turns into `shape`: None takes an axis of one away, an integer adds an axis."""
     rest, origin = list(shape), []

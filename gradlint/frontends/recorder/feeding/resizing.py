@@ -138,6 +138,11 @@ def sizes_told(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[
             yield from scaled(second, first, tensors)
     if found := re.search(r"shape '\[(.*?)\]' is invalid for input of size (\d+)", text):
         yield from _viewed([int(one) for one in found[1].split(",")], int(found[2]), tensors)
+    if found := re.search(r"index (\d+) is out of bounds for dimension \d+ with size (\d+)", text):
+        yield from exchanged(int(found[2]), int(found[1]) + 1, tensors)
+        for path, leaf, axis in axes_of(tensors):
+            if leaf.floating and leaf.shape[axis] <= int(found[1]):
+                yield path, resized(leaf, axis, int(found[1]) + 1)
     if found := re.search(r"sum exactly to (\d+).*split_sizes=\[([\d, ]+)\]", text):
         yield from exchanged(int(found[1]), sum(int(one) for one in found[2].split(",")), tensors)
 

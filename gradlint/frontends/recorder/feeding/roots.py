@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from gradlint.frontends.recorder.feeding.evaluate import effects
+from gradlint.frontends.recorder.feeding.functions import effects
 from gradlint.frontends.recorder.feeding.scopes import Function, is_main_guard
 
 _FACTORY_NAME = re.compile(r"_?(build|make|create|get|init|load|new|setup|construct)(_|$)|.*_?(model|net|network)$")

@@ -45,9 +45,10 @@ from gradlint.frontends.recorder.feeding.recipes import (
 from gradlint.frontends.recorder.feeding.repair import changes
 from gradlint.frontends.recorder.feeding.reshapes import BATCH, LENGTH, Shape
 from gradlint.frontends.recorder.feeding.signature import parameters_of, required_of, takes_any, takes_more
+from gradlint.frontends.recorder.feeding.states import own_states
 from gradlint.frontends.recorder.feeding.trial import Failure, Success, is_leaf, run, seeded
 
-MAX_TRIES = 100
+MAX_TRIES = 200
 MAX_ELEMENTS = 4_000_000
 """Inputs with more elements than this are not tried (16 MiB of float32)."""
 LIGHT_ELEMENTS = 50_000
@@ -227,6 +228,8 @@ def _following(
         return
     if isinstance(error, KeyError) and takes_any(model) and error.args and isinstance(error.args[0], str):
         yield _added(plan, error.args[0])
+    if isinstance(error, IndexError) and "tuple index" in str(error) and takes_more(model):
+        yield GroupRecipe("call", (*plan.items, (len(plan.items), ProbeRecipe())))
     found = (
         _with(plan, path, new)
         for path, new in changes(failure, plan, sequential=sequential, sizes=sizes_of(model))
@@ -258,7 +261,7 @@ def _states(model: nn.Module, name: str) -> list[Recipe]:
     """The initial states of the model's recurrent layers, for an input that is called like one."""
     if not HIDDEN_NAMES.search(name):
         return []
-    found: list[Recipe] = []
+    found: list[Recipe] = own_states(model)
     for layer in model.modules():
         match layer:
             case nn.LSTM() | nn.GRU() | nn.RNN():

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
-from gradlint.frontends.recorder.feeding.evaluate import time_limit
+from gradlint.frontends.recorder.feeding.limits import time_limit
 from gradlint.frontends.recorder.feeding.probe import Demand, Probe
 
 SEED = 0

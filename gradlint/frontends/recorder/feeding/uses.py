@@ -10,10 +10,13 @@ from typing import Any
 
 Uses = Mapping[str, frozenset[str]]
 """For every name: "called", "iterated", "indexed", "number", "attribute", "mapping", "key", "unpacked",
-"compared:WORD"."""
+"tensor", "array", "optional", "made", "text", "modules", "items:NAMES", "given:COUNT", "key:WORD", "compared:WORD"."""
 
 _ITERATORS = frozenset({"len", "enumerate", "zip", "list", "tuple", "sum", "reversed", "sorted", "map"})
 _OF_MAPPINGS = frozenset({"items", "keys", "values"})
+_OF_TENSORS = frozenset({"size", "numel"})
+_OF_TEXTS = frozenset({"upper", "lower", "startswith", "endswith", "strip", "split"})
+_TAKING_TENSORS = {"from_pretrained": "tensor", "copy_": "tensor", "from_numpy": "array"}
 _MODULES = frozenset({"self", "nn", "torch", "F", "math", "np", "numpy", "functional", "super"})
 _MAX_LITERAL_AXIS = 8
 
@@ -49,16 +52,31 @@ def _source(maker: Any) -> ast.AST | None:
         return None
 
 
+def read_fields(tree: ast.AST) -> frozenset[str]:
+    """Every field that a file reads of a configuration."""
+    return frozenset(found for node in ast.walk(tree) if isinstance(node, ast.expr) and (found := _field(node)))
+
+
 def field_uses(tree: ast.AST) -> Uses:
     """What a file does with `config.field` and `config["field"]`, by field; `dims = config["layers"]` is followed."""
     kept = {
-        target.id: field
+        name: field
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign) and (field := _field(node.value))
         for target in node.targets
-        if isinstance(target, ast.Name)
+        if (name := _kept_name(target))
     }
     return _collected(_field_uses(node, kept) for node in ast.walk(tree))
+
+
+def _kept_name(node: ast.expr) -> str:
+    """A local variable, or an attribute of the model itself."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id="self"), attr=attribute):
+            return f"self.{attribute}"
+    return ""
 
 
 def _collected(found: Iterator[Iterator[tuple[str, str]]]) -> Uses:
@@ -90,16 +108,25 @@ def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]
 def _name_uses(node: ast.AST, kept: Mapping[str, str], *, whole: bool) -> Iterator[tuple[str, str]]:
     """The uses of plain names, where `whole`, and of the attributes that keep a parameter."""
     match node:
+        case ast.Subscript(
+            value=ast.Attribute(value=ast.Name(id="self"), attr=attribute), slice=ast.Constant(value=str() as key)
+        ) if attribute in kept:
+            yield from ((kept[attribute], "key"), (kept[attribute], f"key:{key}"))
         case ast.Attribute(value=ast.Attribute(value=ast.Name(id="self"), attr=attribute)) if attribute in kept:
             yield kept[attribute], "attribute"
         case _ if not whole:
             pass
         case ast.Attribute(value=ast.Name(id=name), attr=method) if name not in _MODULES:
-            yield name, "mapping" if method in _OF_MAPPINGS else "attribute"
-        case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str())):
-            yield name, "key"
+            if method in _OF_TEXTS:
+                yield name, "text"
+            elif method not in _OF_TENSORS:
+                yield name, "mapping" if method in _OF_MAPPINGS else "attribute"
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str() as key)):
+            yield from ((name, "key"), (name, f"key:{key}"))
         case ast.keyword(arg=None, value=ast.Name(id=name)):
             yield name, "unpacked"
+        case ast.Call(func=ast.Name(id=name)):
+            yield name, "made"
     for part, use in _value_uses(node):
         match part:
             case ast.Name(id=name) if whole:
@@ -122,11 +149,21 @@ def _field(node: ast.expr) -> str:
 
 def _field_uses(node: ast.AST, kept: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for part, use in _value_uses(node):
-        field = kept.get(part.id, "") if isinstance(part, ast.Name) else _field(part)
+        field = kept.get(_kept_name(part), "") or _field(part)
         if field:
             yield field, use
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
-        yield node.value.attr, "attribute"
+    match node:
+        case ast.Attribute(value=ast.Attribute(attr=field), attr=read) if read not in _OF_TENSORS:
+            yield field, "attribute"
+        case ast.Attribute(value=ast.Subscript(slice=ast.Constant(value=str() as field)), attr=read) if (
+            read not in _OF_TENSORS | _OF_MAPPINGS
+        ):
+            yield field, "attribute"
+        case ast.Subscript(
+            value=ast.Attribute(attr=field) | ast.Subscript(slice=ast.Constant(value=str() as field)),
+            slice=ast.Constant(value=str()),
+        ):
+            yield field, "attribute"
 
 
 def _value_uses(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
@@ -134,11 +171,18 @@ def _value_uses(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
     match node:
         case ast.Call(func=function, args=args, keywords=keywords):
             yield function, "called"
+            if not keywords and not any(isinstance(one, ast.Starred) for one in args):
+                yield function, f"given:{len(args)}"
+            if isinstance(function, ast.Attribute) and function.attr in _OF_TENSORS:
+                yield function.value, "tensor" if args or function.attr == "numel" else "attribute"
             yield from _argument_uses(function, [*args, *(one.value for one in keywords if one.arg)])
         case ast.Starred(value=value):
             yield value, "iterated"
-        case ast.For(iter=iterable) | ast.comprehension(iter=iterable):
+        case ast.For(target=target, iter=iterable) | ast.comprehension(target=target, iter=iterable):
             yield iterable, "iterated"
+            names = [one.id for one in getattr(target, "elts", ()) if isinstance(one, ast.Name)]
+            if isinstance(target, ast.Tuple) and len(names) == len(target.elts) and not isinstance(iterable, ast.Call):
+                yield iterable, f"items:{' '.join(names)}"
         case ast.Assign(targets=[ast.Tuple()], value=ast.Tuple(elts=parts)):
             yield from ((part, "read") for part in parts)
         case ast.Assign(targets=[ast.Tuple(elts=names)], value=value):
@@ -160,6 +204,10 @@ def _value_uses(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
 
 def _argument_uses(function: ast.expr, arguments: list[ast.expr]) -> Iterator[tuple[ast.expr, str]]:
     match function:
+        case ast.Attribute(attr="ModuleList"):
+            yield from ((one, "modules") for one in arguments[:1])
+        case ast.Attribute(attr=name) if name in _TAKING_TENSORS:
+            yield from ((one, _TAKING_TENSORS[name]) for one in arguments[:1])
         case (
             ast.Name(id="range" | "int" | "round" | "float") | ast.Attribute(value=ast.Name(id="nn" | "torch" | "math"))
         ):
@@ -185,5 +233,7 @@ def _comparisons(node: ast.Compare) -> Iterator[tuple[ast.expr, str]]:
         ):
             texts = [one.value for one in words if isinstance(one, ast.Constant)]
             yield from ((left, f"compared:{text}") for text in texts if isinstance(text, str))
+        case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot()], comparators=[ast.Constant(value=None)]):
+            yield left, "optional"
         case ast.Compare(left=left, comparators=[ast.Constant(value=int() | float())]):
             yield left, "number"
