@@ -13,6 +13,9 @@ def main() -> int:
         sys.stdout.write(f"gradlint {__version__}\n")
         return 0
     from gradlint.encore import again
+    from gradlint.garbage import rest
+
+    rest()
 
     code = again(sys.argv[1:])
     if code is not None:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any
 
 from gradlint.frame import Frame as Frame
 from gradlint.training import TrainingStep
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 class Passage(StrEnum):
@@ -199,7 +200,8 @@ class Model:
 
     `outputs` are the nodes that its forward returned, `targets` those at which reach is judged, `calls` the places of
     the user's own that call each part. `trained` says that a loss and an optimizer were seen at work on it (or that the
-    caller means to train it).
+    caller means to train it). `complete` says that every op that runs is in the graph, `closed` that nothing that
+    could not be read may hold or read a parameter; a rule that claims an absence asks for the one that it stands on.
     """
 
     name: str
@@ -216,11 +218,28 @@ class Model:
     calls: dict[str, Frame] = field(default_factory=dict)
     trained: bool = False
     complete: bool = True
+    closed: bool = True
 
     @property
     def trainable(self) -> tuple[Parameter, ...]:
         """The registered parameters that require a gradient."""
         return tuple(p for p in self.parameters if p.trainable)
+
+
+class _Values:
+    """Nodes by number, and the edges into and out of each by the number of the other end."""
+
+    __slots__ = ("into", "nodes", "out_of")
+
+    def __init__(self, nodes: Iterable[Node], edges: Iterable[Edge]) -> None:
+        self.nodes: dict[int, Node] = {node.id: node for node in nodes}
+        self.into: dict[int, dict[int, Edge]] = {number: {} for number in self.nodes}
+        self.out_of: dict[int, dict[int, Edge]] = {number: {} for number in self.nodes}
+        for edge in edges:
+            for end in (edge.source, edge.target):
+                if end not in self.into:
+                    self.into[end], self.out_of[end] = {}, {}
+            self.out_of[edge.source][edge.target] = self.into[edge.target][edge.source] = edge
 
 
 class ModelGraph:
@@ -236,12 +255,9 @@ class ModelGraph:
         edges: Iterable[Edge],
         training: TrainingStep | None = None,
     ) -> None:
-        values: nx.DiGraph = nx.DiGraph()
-        values.add_nodes_from((node.id, {"node": node}) for node in nodes)
-        values.add_edges_from((edge.source, edge.target, {"edge": edge}) for edge in edges)
         self.model = model
         self.training = training
-        self._values = values
+        self._values = _Values(nodes, edges)
 
     def for_model(self, model: Model) -> ModelGraph:
         """The same values judged for another model of the same recording."""
@@ -250,38 +266,45 @@ class ModelGraph:
         return twin
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._values.into)
 
     def __contains__(self, node: int) -> bool:
-        return node in self._values
+        return node in self._values.into
 
     def node(self, node: int) -> Node:
         """The node of this number; `KeyError` when there is none."""
-        found: Node = self._values.nodes[node]["node"]
-        return found
+        return self._values.nodes[node]
 
     @property
     def nodes(self) -> Iterator[Node]:
         """All nodes in the order of their making."""
-        return (data["node"] for _, data in self._values.nodes(data=True))
+        return iter(self._values.nodes.values())
 
     @property
     def edges(self) -> Iterator[Edge]:
         """All edges."""
-        return (data["edge"] for _, _, data in self._values.edges(data=True))
+        return (edge for edges in self._values.out_of.values() for edge in edges.values())
 
     def incoming(self, node: int) -> Iterator[Edge]:
         """Edges from the values that this one was made of."""
-        return (data["edge"] for data in self._values.pred[node].values())
+        return iter(self._values.into[node].values())
 
     def outgoing(self, node: int) -> Iterator[Edge]:
         """Edges to the values that were made of this one."""
-        return (data["edge"] for data in self._values.succ[node].values())
+        return iter(self._values.out_of[node].values())
 
     def edge(self, source: int, target: int) -> Edge:
         """The edge between two nodes; `KeyError` when there is none."""
-        found: Edge = self._values.edges[source, target]["edge"]
-        return found
+        return self._values.out_of[source][target]
+
+    def digraph(self) -> nx.DiGraph:
+        """The values as a graph of networkx: every node's data has its "node", every edge's its "edge"."""
+        import networkx
+
+        values: nx.DiGraph = networkx.DiGraph()
+        values.add_nodes_from((node.id, {"node": node}) for node in self.nodes)
+        values.add_edges_from((edge.source, edge.target, {"edge": edge}) for edge in self.edges)
+        return values
 
     def reaching(self, targets: Iterable[int], follow: Callable[[Edge], bool] = lambda edge: True) -> set[int]:
         """All nodes from which a way along edges that `follow` accepts leads to one of `targets` (these included)."""
@@ -298,7 +321,7 @@ class ModelGraph:
         end: Callable[[Edge], int],
         follow: Callable[[Edge], bool],
     ) -> set[int]:
-        seen = {node for node in start if node in self._values}
+        seen = {node for node in start if node in self._values.into}
         queue = deque(seen)
         while queue:
             fresh = {end(edge) for edge in step(queue.popleft()) if follow(edge)} - seen

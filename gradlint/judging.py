@@ -64,10 +64,11 @@ class Judge:
 
 def judge_source(source: Source, rules: Iterable[Rule], project: Project, symbol: str | None = None) -> Judged:
     """What the rules find in a source, of it only in the class or factory `symbol` if given."""
-    read = read_source(source)
-    if any(finding.code == "GL001" for finding in read.findings):
-        return read
-    if not relevant(source.text):
+    telling = relevant(source.text)
+    if telling:
+        project.lend_tree(source)
+    read = read_source(source, telling)
+    if not telling or any(finding.code == "GL001" for finding in read.findings):
         return read
     from gradlint import proving
 
@@ -97,23 +98,26 @@ def mended(judged: Judged, source: Source, rules: Iterable[Rule]) -> Judged:
     return judged.model_copy(update={"findings": findings, "failures": (*judged.failures, *failures)})
 
 
-def read_source(source: Source) -> Judged:
-    """What is wrong with a source before any rule reads it: its syntax, and its comments for gradlint."""
-    broken = tuple(syntax(source))
+def read_source(source: Source, parse: bool = True) -> Judged:
+    """What is wrong with a source before any rule reads it: its syntax, and its comments for gradlint.
+
+    With `parse` the tree is made that is needed later on, else the syntax is only checked.
+    """
+    broken = tuple(syntax(source, parse))
     comments = MARK in source.text
     if broken and not isinstance(source, Notebook):
         return Judged(findings=broken, comments=comments)
     return Judged(findings=(*broken, *unknown(source)), comments=comments)
 
 
-def syntax(source: Source) -> Iterator[Finding]:
+def syntax(source: Source, parse: bool = True) -> Iterator[Finding]:
     """The findings (GL001) about a source, or cells of a notebook, that cannot be parsed."""
     if isinstance(source, Notebook) and source.faults:
         for cell in source.faults:
             yield unreadable(source.path, SourceError(source.path, cell.line, cell.column, cell.why))
         return
     try:
-        source.tree  # noqa: B018 - parsing is what may fail
+        source.tree if parse else source.check_syntax()
     except SourceError as error:
         yield unreadable(source.path, error)
 

@@ -6,6 +6,7 @@ import ast
 import codecs
 import io
 import re
+import symtable
 import tokenize
 import warnings
 from bisect import bisect_right
@@ -114,6 +115,16 @@ class Source:
             return min(offset, len(text)) + 1
         return len(text.encode()[:offset].decode(errors="ignore")) + 1
 
+    def check_syntax(self) -> None:
+        """Raises `SourceError` when the text is not Python; no tree is made where it is."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                symtable.symtable(self.text, self.path, "exec")
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            # Its errors are more than the parser's: names that are declared twice, a return outside of a function.
+            self.tree  # noqa: B018 - parsing is what may fail
+
     @cached_property
     def tree(self) -> ast.Module:
         """The syntax tree; raises `SourceError` when the text is not Python."""
@@ -126,6 +137,11 @@ class Source:
         except (ValueError, RecursionError, MemoryError) as error:
             why = str(error) or "the expressions are nested too deeply"
             raise SourceError(self.path, 1, 1, why) from None
+
+    def take_tree(self, other: Source) -> None:
+        """Shares the tree of a source with the same text."""
+        if "tree" in other.__dict__:
+            self.__dict__["tree"] = other.tree
 
     @cached_property
     def comments(self) -> tuple[Comment, ...]:

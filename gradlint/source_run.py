@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gradlint import __version__, cache
 from gradlint.finding import Failure
+from gradlint.garbage import collected_after, kept_aside
 from gradlint.judged import Judged, decoded
 
 if TYPE_CHECKING:
@@ -90,21 +91,32 @@ def _answers(
     """Every task with its answer; a file whose process died with a verdict that says so."""
     if not tasks:
         return
-    from gradlint import crowd
     from gradlint.judging import Judge
 
     judge = Judge()
     for task in tasks:
         judge.rules(task.settings)
-    width = min(jobs or (crowd.cores() if len(tasks) > ALONE else 1), len(tasks))
+    width = min(jobs or _usual_width(len(tasks)), len(tasks))
     if width == 1:
-        for task in tasks:
-            progress(task.path)
-            yield task, _answer(judge, task)
+        with kept_aside():
+            for task in tasks:
+                progress(task.path)
+                yield task, _answer(judge, task)
         return
+    from gradlint import crowd
+
     for number, answer in crowd.each(partial(_numbered, judge, tasks), range(len(tasks)), width):
         progress(tasks[number].path)
         yield tasks[number], _killed(tasks[number], str(answer)) if isinstance(answer, crowd.DiedError) else answer
+
+
+def _usual_width(tasks: int) -> int:
+    """The processes that some files are judged in when nothing is said of it."""
+    if tasks <= ALONE:
+        return 1
+    from gradlint import crowd
+
+    return crowd.cores()
 
 
 def _numbered(judge: Judge, tasks: Sequence[Task], number: int) -> Answer:
@@ -112,7 +124,8 @@ def _numbered(judge: Judge, tasks: Sequence[Task], number: int) -> Answer:
 
 
 def _answer(judge: Judge, task: Task) -> Answer:
-    verdict = judge.file(task.path, task.settings)
+    with collected_after():
+        verdict = judge.file(task.path, task.settings)
     return verdict.encoded(), verdict.dependencies
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.tree import RULES, Import, Module, length, modules, rules
 
 LAYERS = (
-    ("finding", "errors", "frame", "intent", "magics", "streams"),
+    ("finding", "errors", "frame", "intent", "magics", "notebook_cells", "streams", "garbage"),
     ("source", "code", "graph", "training", "inputs", "ops", "kernel", "wire", "git", "judged", "crowd"),
     ("rule", "recording", "notebook"),
     (

@@ -12,6 +12,7 @@ seconds, and the largest resident set of one process. `--scaling` measures gradl
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -28,8 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PEERS = ("torchfix==0.7.0", "ruff", "flake8", "pylint", "semgrep")
 RUNS = 3
 MIB_OF_KIB = 1 / 1024
-SLOW_PEER_LINES = 20_000
-"""Lines on which pylint and semgrep are measured: on everything they need hours."""
+SLOW_PEER_LINES = 10_000
+"""Lines on which the slow peers are measured: on everything they need hours."""
 SCALES = (1_000, 10_000, 100_000, 1_000_000)
 GRADLINT = (sys.executable, "-m", "gradlint", "check", "--source", "--exit-zero", "-q", "-j", "1")
 SEMGREP_RULES = """rules:
@@ -70,6 +71,7 @@ def cost(command: list[str], folder: Path) -> Cost:
     """One run of a command; raises `SystemExit` when it cannot start."""
     began = time.perf_counter()
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "SEMGREP_SEND_METRICS": "off"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     child = subprocess.Popen(
         command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, preexec_fn=_on_one_core,
@@ -92,19 +94,20 @@ def row(program: str, lines: int, costs: list[Cost]) -> Row:
     return Row(program, lines, round(user, 3), round(wall, 3), round(peak, 1))
 
 
-def files_below(folders: Iterable[Path]) -> Iterator[Path]:
-    """All Python files below some folders, in order."""
+def files_below(folders: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """All Python files below some folders, in order, and where each lies below them: imports must go on to work."""
     for folder in folders:
-        yield from sorted(path for path in folder.rglob("*.py") if path.is_file())
+        for path in sorted(path for path in folder.rglob("*.py") if path.is_file()):
+            yield path, Path(folder.name, path.relative_to(folder))
 
 
-def copy(files: Iterable[Path], into: Path, most: int | None = None) -> int:
-    """Copies files into numbered folders below `into`, up to about `most` lines; the number of lines."""
+def copy(files: Iterable[tuple[Path, Path]], into: Path, most: int | None = None) -> int:
+    """Copies files to their places below `into`, up to about `most` lines; the number of lines."""
     lines = 0
-    for number, path in enumerate(files):
+    for path, place in files:
         if most is not None and lines >= most:
             break
-        target = into / f"part{number // 100:04d}" / f"file{number:06d}.py"
+        target = into / place
         target.parent.mkdir(parents=True, exist_ok=True)
         data = path.read_bytes()
         target.write_bytes(data)
@@ -134,7 +137,7 @@ def commands(tools: Path, rules: Path) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
-SLOW = ("TorchFix", "pylint", "semgrep (3 patterns)")
+SLOW = ("TorchFix", "flake8", "pylint", "semgrep (3 patterns)")
 
 
 def compare(folders: list[Path], tools: Path, runs: int) -> list[Row]:
@@ -150,8 +153,11 @@ def compare(folders: list[Path], tools: Path, runs: int) -> list[Row]:
 
 
 def turns(called: dict[str, list[str]], folder: Path, lines: int, runs: int) -> list[Row]:
-    """Some runs of every program, in turn."""
+    """Some runs of every program, in turn, each started once before: an installed program has its bytecode at hand."""
     costs: dict[str, list[Cost]] = {name: [] for name in called}
+    with tempfile.TemporaryDirectory() as nothing:
+        for command in called.values():
+            cost(command, Path(nothing))
     for _ in range(runs):
         for name, command in called.items():
             costs[name].append(cost(command, folder))
@@ -171,24 +177,13 @@ def scaling(folders: list[Path], runs: int) -> Iterator[Row]:
     for size in SCALES:
         with tempfile.TemporaryDirectory() as scratch:
             lines = copy(_repeated(files), Path(scratch), size)
-            command = [
-                sys.executable,
-                "-m",
-                "gradlint",
-                "check",
-                "--source",
-                "--exit-zero",
-                "-q",
-                "-j",
-                "1",
-                "--no-cache",
-            ]
+            command = [*GRADLINT, "--no-cache", "."]
             yield row(f"gradlint, {size:,} lines", lines, [cost(command, Path(scratch)) for _ in range(runs)])
 
 
-def _repeated(files: list[Path]) -> Iterator[Path]:
-    while files:
-        yield from files
+def _repeated(files: list[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]:
+    for copy_number in itertools.count() if files else ():
+        yield from ((path, Path(f"copy{copy_number}", place)) for path, place in files)
 
 
 def show(rows: list[Row]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 tick = itertools.count(1).__next__
 """The time, in things that were born."""
@@ -37,8 +37,7 @@ def cells(content: dict[Any, Any]) -> dict[Any, Any]:
     return content if type(content) is Cells else Cells(content)
 
 
-@dataclass(slots=True, frozen=True)
-class Change:
+class Change(NamedTuple):
     """What one place holds: `target` is a dict, a list or a value."""
 
     target: Any

@@ -32,13 +32,20 @@ VOCABULARIES = frozenset(
 """Packages that no file of a project stands for."""
 
 SKIPPED = re.compile(
-    r"/transformers/(modeling_utils|configuration_utils|utils/|generation/|integrations/|tokenization|image_|feature_|"
-    r"processing_|quantizers/|trainer|data/|pipelines/|distributed|safetensors_)|/timm/models/_(hub|registry|pretrained)"
+    r"/transformers/(modeling_utils|configuration_utils|utils/(?!generic)|generation/|integrations/(?!sdpa_attention)|"
+    r"tokenization|image_|feature_|"
+    r"processing_|quantizers/|trainer|data/|pipelines/|distributed|safetensors_)|/timm/models/_(hub|registry)"
 )
 """Files of libraries that only keep house: downloads, checks, generation. What they define stays a library's name."""
 
-_RELEVANT = re.compile(r"\btorch\b|\bnn\b|backward|\.step\(|Module\b|lightning|transformers|timm")
-_TRAINING = re.compile(r"backward|step")
+_RELEVANT = ("backward", ".step(", "lightning", "transformers", "timm")
+_RELEVANT_WORDS = {
+    "torch": re.compile(r"torch\b(?<!\wtorch)"),
+    "nn": re.compile(r"nn\b(?<!\wnn)"),
+    "Module": re.compile(r"Module\b"),
+}
+"""Words by a part that a text without them mostly lacks; each begins with plain letters, which are searched fastest."""
+_TRAINING = ("backward", "step")
 
 PACKAGE = "__init__.py"
 PACKAGES = "/site-packages/"
@@ -67,6 +74,11 @@ class ModuleSource:
         """The syntax tree; raises `SourceError`."""
         return self.source.tree
 
+    def package(self, level: int) -> str:
+        """The dotted name of the package around a library's file, `level` folders up, as a relative import counts."""
+        inside = self.path.rpartition(PACKAGES)[2].split("/")[:-level]
+        return ".".join(inside) if PACKAGES in self.path else self.name.partition(".")[0]
+
     @cached_property
     def bindings(self) -> dict[str, list[ast.stmt]]:
         """The top-level statements that bind or change each name, in order."""
@@ -79,13 +91,18 @@ class ModuleSource:
     @cached_property
     def trains(self) -> bool:
         """Whether the text mentions anything that only training code calls."""
-        return _TRAINING.search(self.source.text) is not None
+        return may_train(self.source.text)
 
     @cached_property
     def stars(self) -> list[ast.ImportFrom]:
         """The top-level `from … import *` statements."""
         body = [s for s in self.tree.body if not (isinstance(s, ast.If) and "TYPE_CHECKING" in ast.unparse(s.test))]
         return [s for s in statements(body) if isinstance(s, ast.ImportFrom) and s.names[0].name == "*"]
+
+    @cached_property
+    def size(self) -> int:
+        """The number of its lines."""
+        return self.source.text.count("\n")
 
     def text_of(self, node: ast.stmt | ast.Lambda) -> str:
         """The lines that a node stands on."""
@@ -122,6 +139,12 @@ class Project:
         self.modules[path] = module
         return module
 
+    def lend_tree(self, source: Source) -> None:
+        """Gives a source the tree of its file, where that was parsed already because another file imports it."""
+        module = self.modules.get(str(Path(source.path).absolute()))
+        if module is not None and module.source.text == source.text:
+            source.take_tree(module.source)
+
     def add(self, source: Source) -> ModuleSource:
         """The module of a source that is read already; what was read long ago is forgotten where it grows too much."""
         self._forget()
@@ -135,7 +158,7 @@ class Project:
         lines = 0
         kept: dict[str, ModuleSource | None] = {}
         for path, module in reversed(self.modules.items()):
-            lines += module.source.text.count("\n") if module is not None else 0
+            lines += module.size if module is not None else 0
             if lines > LINES_KEPT:
                 break
             kept[path] = module
@@ -214,9 +237,16 @@ def _model_folder(package: str, name: str) -> Path | None:
     return next((folders[plain[:end]] for end in range(len(plain), 1, -1) if plain[:end] in folders), None)
 
 
+def may_train(text: str) -> bool:
+    """Whether a text mentions anything that only training code calls."""
+    return any(part in text for part in _TRAINING)
+
+
 def relevant(text: str) -> bool:
     """Whether a file mentions anything that a model or a training loop is made of."""
-    return _RELEVANT.search(text) is not None
+    return any(part in text for part in _RELEVANT) or any(
+        word in text and pattern.search(text) is not None for word, pattern in _RELEVANT_WORDS.items()
+    )
 
 
 def _load(path: str, name: str) -> ModuleSource | None:
