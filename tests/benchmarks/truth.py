@@ -1,9 +1,10 @@
 """Injects gradient losses and harmless look-alikes into models, and compares gradlint with autograd.
 
     python tests/benchmarks/truth.py --cases 630 --seed 0 --json truth.json
+    python tests/benchmarks/truth.py --cases 630 --seed 0 --source --labels labels.json
 
-Needs torch, torchvision, timm and transformers. The exit status is 1 when a share given with --starved, --lines or
---alarms is missed.
+Needs torch, torchvision, timm and transformers. The exit status is 1 when a share given with --starved, --lines,
+--proved or --alarms is missed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from tests.benchmarks.truth import cases, summary, verdict
+from tests.benchmarks.truth import cases, labels, summary, verdict
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -35,9 +36,12 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     ask.add_argument("--show", action="store_true", help="print every case that is not right")
     ask.add_argument("--json", type=pathlib.Path, help="where to write the summary")
     ask.add_argument("--keep", type=pathlib.Path, help="a folder in which the programs stay")
+    ask.add_argument("--source", action="store_true", help="gradlint reads the programs and runs none of them")
+    ask.add_argument("--labels", type=pathlib.Path, help="where the labelled cases are kept for the next run")
     ask.add_argument("--truth-only", action="store_true", help="draw and label, without gradlint")
     ask.add_argument("--starved", type=float, default=0.0, help="least share of exact starved sets")
     ask.add_argument("--lines", type=float, default=0.0, help="least share of right lines among lossy cases")
+    ask.add_argument("--proved", type=float, default=0.0, help="least share of the lost parameters called starved")
     ask.add_argument("--alarms", type=float, default=1.0, help="largest share of cases with an unjustified error")
     return ask.parse_args(given)
 
@@ -47,13 +51,14 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = _arguments(given)
     torch.set_num_threads(1)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    drawn = list(cases.draw_cases(arguments.cases, arguments.seed, arguments.only, arguments.model))
+    drawn = _drawn(arguments)
     if arguments.truth_only:
         sys.stdout.write(summary.labels(drawn) + "\n")
         return 0
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.keep or pathlib.Path(scratch)
-        judged = verdict.judge(drawn, arguments.gradlint.split(), folder, arguments.batch, arguments.jobs)
+        depth = "--source" if arguments.source else "--trace"
+        judged = verdict.judge(drawn, arguments.gradlint.split(), folder, arguments.batch, arguments.jobs, depth)
     if arguments.show:
         sys.stdout.write("".join(f"{line}\n" for line in summary.complaints(judged)))
     if arguments.json:
@@ -62,11 +67,23 @@ def main(given: Sequence[str] | None = None) -> int:
     return int(not _passes(summary.row("all", judged), arguments))
 
 
+def _drawn(arguments: argparse.Namespace) -> list[cases.Case]:
+    """The labelled cases, from the file of an earlier run with the same arguments where there is one."""
+    asked = (arguments.cases, arguments.seed, arguments.only, arguments.model)
+    kept: pathlib.Path | None = arguments.labels
+    found = labels.read(kept.read_text(), asked) if kept and kept.exists() else None
+    drawn = list(cases.draw_cases(*asked)) if found is None else found
+    if kept and found is None:
+        kept.write_text(labels.written(drawn, asked))
+    return drawn
+
+
 def _passes(total: summary.Row, arguments: argparse.Namespace) -> bool:
     return (
         total.failed == 0
         and total.exact >= arguments.starved * total.cases
         and total.line >= arguments.lines * total.lossy
+        and total.proved >= arguments.proved * total.lost
         and total.alarms <= arguments.alarms * total.cases
     )
 

@@ -16,6 +16,7 @@ from .structure import STRUCTURAL_CUTS, STRUCTURAL_LOOKALIKES, Plan, Structural
 from .ways import CUTS, LOOKALIKES, Way
 
 MODELS = pathlib.Path(__file__).parent / "models"
+NOT_OPTIMIZED = "parameters-not-optimized"
 ATTEMPTS = 40
 """How many models are tried before a way is given up for one case."""
 
@@ -132,7 +133,7 @@ def _labelled(model: Anatomy, injection: Injection, plan: Plan, detached: Plan) 
         loses=loses,
         harmless=injection.harmless,
         soft=injection.soft,
-        tolerated=injection.tolerated,
+        tolerated=(*injection.tolerated, *_untaken(model, outcome)),
     )
 
 
@@ -146,6 +147,13 @@ def _withdrawn(injection: Injection, model: Anatomy, outcome: oracle.Outcome) ->
     left = {name: outcome.trainable.get(name, _NOTHING) for name in _roots(model)}
     hidden = any(model.base.trainable[name] - left[name] for name in left)
     return (injection.frees and not any(left.values())) or (injection.hides and hidden)
+
+
+def _untaken(model: Anatomy, outcome: oracle.Outcome) -> tuple[str, ...]:
+    """The rule that may say so where an optimizer gets copies in the place of parameters that are trainable."""
+    taken = {name: outcome.taken.get(name, _NOTHING) for name in _roots(model)}
+    lost = any((model.base.taken[name] & outcome.trainable.get(name, _NOTHING)) - taken[name] for name in taken)
+    return (NOT_OPTIMIZED,) if lost else ()
 
 
 def _zeros(model: Anatomy, text: str, detached: str) -> tuple[Names, Names] | None:

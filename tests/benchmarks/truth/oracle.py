@@ -28,6 +28,7 @@ LEAST_DRAWS = 2
 class Outcome:
     """What autograd did: per root model class the trainable parameters, those with a gradient and those with zero.
 
+    `taken` are those that an optimizer was given.
     `disputed` when a parameter gets a gradient from some loss, but has none whenever its own optimizer steps, as a
     discriminator whose own loss is cut: then the parameter is fed or starved, depending on whom one asks.
     """
@@ -39,6 +40,7 @@ class Outcome:
     refused: bool = False
     finite: bool = True
     disputed: bool = False
+    taken: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def starved(self, model: str) -> frozenset[str]:
         """The trainable parameters whose gradient is None after every backward call of the program."""
@@ -106,19 +108,21 @@ def _outcome(watch: _Watch, problem: str | None) -> Outcome:
     trainable: dict[str, frozenset[str]] = {}
     reached: dict[str, frozenset[str]] = {}
     zero: dict[str, frozenset[str]] = {}
+    taken: dict[str, frozenset[str]] = {}
     for root in _roots(watch.modules):
         name = type(root).__name__
         named = {n: p for n, p in root.named_parameters() if p.requires_grad}
         with_gradient = frozenset(n for n, p in named.items() if id(p) in watch.reached)
         trainable[name] = trainable.get(name, frozenset()) | frozenset(named)
         reached[name] = reached.get(name, frozenset()) | with_gradient
+        taken[name] = taken.get(name, frozenset()) | {n for n, p in named.items() if id(p) in watch.held}
         zero[name] = frozenset(n for n in with_gradient if id(named[n]) not in watch.nonzero) | zero.get(
             name, frozenset()
         )
     if problem is None and watch.backwards == 0:
         problem = "the program never calls backward"
     disputed = bool(watch.held & set(watch.reached) - watch.stepped)
-    return Outcome(trainable, reached, zero, problem, watch.refused, watch.finite, disputed)
+    return Outcome(trainable, reached, zero, problem, watch.refused, watch.finite, disputed, taken)
 
 
 def _roots(modules: list[nn.Module]) -> list[nn.Module]:

@@ -8,7 +8,10 @@ from dataclasses import asdict, dataclass
 from .cases import Case
 from .verdict import Verdict
 
-_COLUMNS = f"{'way':28}{'cases':>7}{'lossy':>7}{'starved':>9}{'line':>7}{'alarms':>8}{'failed':>8}{'s/case':>8}"
+_COLUMNS = (
+    f"{'way':28}{'cases':>7}{'lossy':>7}{'starved':>9}{'line':>7}{'alarms':>8}{'failed':>8}{'s/case':>8}"
+    f"{'lost':>8}{'proved':>8}{'false':>7}{'models':>8}{'graphs':>8}"
+)
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,10 @@ class Row:
     """The figures of one way.
 
     `lossy` cases starve something (or freeze or hide everything); `line` counts these where the blame is right,
-    `exact` all cases whose starved sets are right, `alarms` cases with an error that nothing justifies.
+    `exact` all cases whose starved sets are right, `alarms` cases with an error that nothing justifies. Of the
+    parameters, `lost` counts those that the injections starve, `proved` those of them that are called starved and
+    `false` those that are called so though a gradient reaches them; `models` counts the root models, `graphs` those
+    of them that are reported.
     """
 
     way: str
@@ -28,6 +34,11 @@ class Row:
     alarms: int
     failed: int
     seconds: float
+    lost: int
+    proved: int
+    false: int
+    models: int
+    graphs: int
 
 
 def row(way: str, verdicts: Sequence[Verdict]) -> Row:
@@ -42,6 +53,11 @@ def row(way: str, verdicts: Sequence[Verdict]) -> Row:
         alarms=sum(bool(v.alarms) for v in verdicts),
         failed=sum(v.failure is not None for v in verdicts),
         seconds=sum(v.seconds for v in verdicts),
+        lost=sum(len(names) for v in verdicts for names in v.case.newly.values()),
+        proved=sum(v.proved for v in verdicts),
+        false=sum(len(v.added) for v in verdicts),
+        models=sum(len(v.case.starved) for v in verdicts),
+        graphs=sum(v.graphs for v in verdicts),
     )
 
 
@@ -58,7 +74,7 @@ def table(verdicts: Sequence[Verdict]) -> str:
     """The rows as text."""
     lines = [
         f"{r.way:28}{r.cases:7}{r.lossy:7}{r.exact:9}{r.line:7}{r.alarms:8}{r.failed:8}"
-        f"{r.seconds / max(r.cases, 1):8.2f}"
+        f"{r.seconds / max(r.cases, 1):8.2f}{r.lost:8}{r.proved:8}{r.false:7}{r.models:8}{r.graphs:8}"
         for r in rows(verdicts)
     ]
     return "\n".join([_COLUMNS, *lines])

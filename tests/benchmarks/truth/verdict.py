@@ -17,7 +17,7 @@ from .cases import Case
 from .library import OPERATORS_MODULE
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
-OPTIONS = ("--isolated", "--no-cache", "--notes", "--output-format", "json", "--trace")
+OPTIONS = ("--isolated", "--no-cache", "--notes", "--output-format", "json")
 SECONDS_A_RUN, SECONDS_A_FILE = 60, 30
 JUDGED = (0, 1)
 """Exit codes of a run that judged its files."""
@@ -31,6 +31,8 @@ class Verdict:
 
     `exact`: the starved parameters of every root model are right. `line`: a finding that covers the newly starved
     parameters stands on an accepted line. `alarms`: errors that point elsewhere, or at all on a harmless program.
+    `proved` counts the newly starved parameters that are called starved, `added` names those that are wrongly called
+    so, `graphs` counts the root models that are reported at all.
     """
 
     case: Case
@@ -39,6 +41,9 @@ class Verdict:
     alarms: tuple[str, ...]
     seconds: float
     said: str
+    proved: int = 0
+    added: tuple[str, ...] = ()
+    graphs: int = 0
     failure: str | None = None
 
     @property
@@ -47,15 +52,26 @@ class Verdict:
         return self.failure is None and self.exact and not self.alarms and (self.line or not self.case.loses)
 
 
-def judge(cases: Sequence[Case], command: Sequence[str], folder: pathlib.Path, batch: int, jobs: int) -> list[Verdict]:
-    """Writes the cases into `folder`, runs gradlint on `batch` files at a time and judges each case."""
+def judge(
+    cases: Sequence[Case],
+    command: Sequence[str],
+    folder: pathlib.Path,
+    batch: int,
+    jobs: int,
+    depth: str = "--trace",
+) -> list[Verdict]:
+    """Writes the cases into `folder`, runs gradlint on `batch` files at a time and judges each case.
+
+    `depth` is gradlint's option that says whether the programs are run or only read.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(pathlib.Path(__file__).with_name(f"{OPERATORS_MODULE}.py"), folder)
     for case in cases:
         (folder / f"{case.name}.py").write_text(case.text)
     parts = [cases[start : start + batch] for start in range(0, len(cases), batch)]
     with ThreadPoolExecutor(jobs) as pool:
-        return [verdict for part in pool.map(lambda p: _judge_part(p, command, folder), parts) for verdict in part]
+        asked = (*command, "check", depth, *OPTIONS)
+        return [verdict for part in pool.map(lambda p: _judge_part(p, asked, folder), parts) for verdict in part]
 
 
 def _judge_part(cases: Sequence[Case], command: Sequence[str], folder: pathlib.Path) -> list[Verdict]:
@@ -73,7 +89,7 @@ def _lint(command: Sequence[str], folder: pathlib.Path, files: Sequence[str]) ->
     paths = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
     try:
         done = subprocess.run(
-            [*command, "check", *OPTIONS, *files],
+            [*command, *files],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
             capture_output=True,
@@ -106,6 +122,9 @@ def _compare(case: Case, report: Report, seconds: float, failure: str | None) ->
         alarms=tuple(_alarms(case, findings)),
         seconds=seconds,
         said="; ".join(_short(finding) for finding in findings if finding["severity"] != "note") + _gaps(case, said),
+        proved=sum(len(case.newly[name] & (said[name] or frozenset())) for name in case.newly),
+        added=tuple(sorted(name for model in case.starved for name in _added(case, model, said[model]))),
+        graphs=sum(found is not None for found in said.values()),
         failure=failure,
     )
 
@@ -119,8 +138,12 @@ def _said(model: dict[str, Any]) -> frozenset[str]:
 
 
 def _agrees(case: Case, model: str, said: frozenset[str] | None) -> bool:
-    truth = case.starved[model]
-    return said is not None and truth <= said <= truth | case.optional[model]
+    return said is not None and case.starved[model] <= said and not _added(case, model, said)
+
+
+def _added(case: Case, model: str, said: frozenset[str] | None) -> frozenset[str]:
+    """The parameters that are called starved though a gradient reaches them."""
+    return (said or frozenset()) - case.starved[model] - case.optional[model]
 
 
 def _covered(case: Case, findings: list[dict[str, Any]]) -> bool:
@@ -150,6 +173,6 @@ def _gaps(case: Case, said: dict[str, frozenset[str] | None]) -> str:
         got = said[name]
         if got is None:
             words.append(f"{name} not reported")
-        elif not truth <= got <= truth | case.optional[name]:
-            words.append(f"{name} misses {sorted(truth - got)[:4]} adds {sorted(got - truth)[:4]}")
+        elif not _agrees(case, name, got):
+            words.append(f"{name} misses {sorted(truth - got)[:4]} adds {sorted(_added(case, name, got))[:4]}")
     return (" | " + ", ".join(words)) if words else ""
