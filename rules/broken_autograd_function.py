@@ -242,6 +242,49 @@ A straight-through function.
             return self.head(SignThrough.apply(self.layer(x)))
     ```
 
+A kernel whose gradient for the features comes from compiled code, and none for the boxes.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Pooled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, features, boxes, kernels):
+            ctx.save_for_backward(boxes)
+            ctx.kernels = kernels
+            return kernels.forward(features, boxes)
+
+        @staticmethod
+        def backward(ctx, gradient):
+            (boxes,) = ctx.saved_tensors
+            return ctx.kernels.backward(gradient, boxes), None, None
+
+
+    class Means:
+        @staticmethod
+        def forward(features, boxes):
+            return features.mean(dim=1) * boxes.new_ones(())
+
+        @staticmethod
+        def backward(gradient, boxes):
+            return gradient.unsqueeze(1).expand(-1, 4, -1) / 4
+
+
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+
+        def forward(self, x, boxes):
+            return Pooled.apply(self.layer(x), boxes, Means)
+
+
+    def gradlint_inputs():
+        return torch.randn(2, 4, 8), torch.rand(2, 4)
+    ```
+
 Symptoms: RuntimeError: function SwishBackward returned an incorrect number of gradients (expected 2, got 1);
 NotImplementedError: You must implement either the backward or vjp method for your custom autograd.Function to use it
 with backward mode AD; GradcheckError: Jacobian mismatch for output 0 with respect to input 0; custom backward returns

@@ -119,8 +119,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradlint.finding import Evidence, Finding, Severity
+from gradlint.frame import Frame
 from gradlint.rule import TrainingRule
-from gradlint.training import EventKind, TrainingStep
+from gradlint.training import Event, EventKind, TrainingStep
 
 
 class EvaluationWithGradient(TrainingRule):
@@ -136,4 +137,14 @@ class EvaluationWithGradient(TrainingRule):
             in_eval = event.facts.get("mode") == "eval" and event.facts.get("grad") and not event.facts.get("feeds")
             if in_eval and event.subject in trained and event.frame not in said and event.node is not None:
                 said.add(event.frame)
-                yield self.found(event.frame, path="", evidence=Evidence.SOURCE)
+                yield self.found(_place(step, event), path="", evidence=Evidence.SOURCE)
+
+
+def _place(step: TrainingStep, forward: Event) -> Frame | None:
+    """Where the model is called, or the loop of the evaluation around a helper that training calls too."""
+    switch = next((e for e in reversed(step.of(EventKind.EVAL)) if e.subject == forward.subject), None)
+    if switch is None or switch.frame is None or forward.frame is None:
+        return forward.frame
+    shared = {e.frame for e in step.of(EventKind.FORWARD) if e.facts.get("feeds")}
+    around = [frame for frame in forward.loop if frame.function == switch.frame.function]
+    return around[-1] if around and forward.frame in shared else forward.frame

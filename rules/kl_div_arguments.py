@@ -111,6 +111,41 @@ Bad:
     22:16 warning: reduction is left at 'mean', so the sum over classes is divided by their number, too
     ```
 
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    class Smoothed(nn.Module):
+        def __init__(self, classes=5):
+            super().__init__()
+            self.scores = nn.Linear(8, classes)
+            self.kl = nn.KLDivLoss(reduction="batchmean")
+
+        def forward(self, x, y):
+            soft = torch.full((x.shape[0], 5), 0.025).scatter_(1, y.unsqueeze(1), 0.9)
+            return self.kl(self.scores(x), soft)
+
+
+    def train(steps=100):
+        model = Smoothed()
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = model(torch.randn(16, 8), torch.randint(0, 5, (16,)))
+            loss.backward()
+            optimizer.step()
+
+
+    if __name__ == "__main__":
+        train()
+    ```
+
+    ```text
+    14:16 warning: the first argument is raw scores and no logarithm of a probability, so the loss falls without a bound
+    ```
+
 Good: log-probabilities first, probabilities second.
 
     ```python
@@ -213,6 +248,39 @@ The divergence of two normal distributions in closed form.
         train()
     ```
 
+Log-probabilities by hand.
+
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    class ByHand(nn.Module):
+        def __init__(self, classes=5):
+            super().__init__()
+            self.scores = nn.Linear(8, classes)
+
+        def forward(self, x):
+            scores = self.scores(x)
+            return scores - scores.logsumexp(dim=1, keepdim=True)
+
+
+    def train(steps=100):
+        model = ByHand()
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            soft = torch.softmax(torch.randn(16, 5), dim=1)
+            loss = F.kl_div(model(torch.randn(16, 8)), soft, reduction="batchmean")
+            loss.backward()
+            optimizer.step()
+
+
+    if __name__ == "__main__":
+        train()
+    ```
+
 Symptoms: kl_div is negative; KLDivLoss gives negative values; UserWarning: reduction: 'mean' divides the total loss by
 both the batch size and the support size; distillation loss does not decrease; KL divergence is not zero for equal
 distributions
@@ -222,7 +290,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradlint.analysis.losses import Loss, is_exchanged, losses
+from gradlint import ops
+from gradlint.analysis.learning import takes_part
+from gradlint.analysis.losses import Loss, activation, is_exchanged, losses
 from gradlint.analysis.operands import literal
 from gradlint.analysis.values_of import domain
 from gradlint.finding import Finding, Severity
@@ -256,6 +326,8 @@ def _fault(graph: ModelGraph, loss: Loss) -> tuple[str, str] | None:
         if is_exchanged(graph, loss) or target.high <= 0:
             return "the arguments are exchanged", "this is no divergence of the prediction from the target"
         return "the first argument is a probability and not its logarithm", "the loss has no minimum at the target"
+    if _is_raw(graph, loss) and not is_exchanged(graph, loss):
+        return "the first argument is raw scores and no logarithm of a probability", "the loss falls without a bound"
     if target.known and target.high <= 0 and target.low < 0 and not logarithmic:
         return "the target is a log-probability without log_target", "the logarithm of a negative number is taken"
     if is_exchanged(graph, loss):
@@ -263,3 +335,10 @@ def _fault(graph: ModelGraph, loss: Loss) -> tuple[str, str] | None:
     if loss.call.literals.get("reduction") == "mean":
         return "reduction is left at 'mean'", "the sum over classes is divided by their number, too"
     return None
+
+
+def _is_raw(graph: ModelGraph, loss: Loss) -> bool:
+    """Whether the prediction comes right from a layer with weights."""
+    facts = ops.facts(activation(graph, loss.prediction).op)
+    weighted = facts is not None and facts.kind in (ops.Kind.LINEAR, ops.Kind.CONV)
+    return weighted and takes_part(graph, loss.prediction)

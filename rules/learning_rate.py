@@ -171,8 +171,9 @@ class LearningRate(TrainingRule):
         if _is_meta_learning(step) or not step.anywhere(EventKind.BACKWARD):
             return
         for event in step.of(EventKind.OPTIMIZER):
-            rate, name = event.facts.get("lr"), event.facts.get("class", "")
-            how = self._fault(name, rate) if rate is not None and event.facts.get("network") else ""
+            name = event.facts.get("class", "")
+            rate = next((one for one in _rates(event) if self._fault(name, one)), None)
+            how = self._fault(name, rate) if rate is not None else ""
             if how and not _scheduled(step, event, how):
                 start = self.adaptive_start if name in ADAPTIVE else self.plain_start
                 severity = Severity.NOTE if self._is_tolerated(name, rate or 0.0) else None
@@ -190,6 +191,13 @@ class LearningRate(TrainingRule):
         if name in PLAIN:
             return "too high" if rate >= self.plain_highest else "too low" if 0 < rate <= self.plain_lowest else ""
         return ""
+
+
+def _rates(optimizer: Event) -> list[float]:
+    """The rate that counts for all parameters of a network, or those of its groups that are not switched off."""
+    rate = optimizer.facts.get("lr")
+    given = [rate] if rate is not None else [one for one in optimizer.facts.get("rates", ()) if one != 0]
+    return given if optimizer.facts.get("network") else []
 
 
 def _is_meta_learning(step: TrainingStep) -> bool:

@@ -166,6 +166,43 @@ Only the norm layers are in eval mode: their statistics are kept on purpose.
                 optimizer.step()
     ```
 
+A copy that follows the model is evaluated, and stays in evaluation mode.
+
+    ```python
+    import copy
+
+    import torch
+    from torch.nn import functional as F
+
+
+    class Average:
+        def __init__(self, model):
+            self.model = copy.deepcopy(model).eval()
+
+        @torch.no_grad()
+        def update(self, model, share=0.01):
+            for slow, fast in zip(self.model.parameters(), model.parameters()):
+                slow.lerp_(fast, share)
+
+
+    @torch.no_grad()
+    def accuracy(model, batches):
+        model.eval()
+        return [(model(x).argmax(dim=1) == y).float().mean().item() for x, y in batches]
+
+
+    def train(model, loader, held_out, optimizer):
+        average = Average(model)
+        model.train()
+        for step, (x, y) in enumerate(loader):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+            average.update(model)
+            if step % 500 == 0:
+                print(step, accuracy(average.model, held_out))
+    ```
+
 Symptoms: accuracy drops after the first validation; model overfits although it has dropout; training good in the
 first epoch then gets worse; model.train() and model.eval(); batch norm statistics are not updated
 """
@@ -200,7 +237,8 @@ class MissingTrainMode(TrainingRule):
 
 def _trained_in_it(step: TrainingStep, switch: Event) -> Event | None:
     """The next training pass of the model that is in eval mode since a call; None when the mode changes before."""
-    if not any(e.subject == switch.subject for e in step.of(EventKind.FORWARD)):
+    runs = [e for e in step.of(EventKind.FORWARD) if e.subject == switch.subject]
+    if not any(e.order < switch.order or e.facts.get("passes") for e in runs):
         return None
     for event in later(step, switch):
         if event.kind is EventKind.TRAIN and (event.subject == switch.subject or event.concerns(switch.parameters)):

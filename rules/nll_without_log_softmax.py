@@ -177,6 +177,30 @@ Log-probabilities by hand.
         train()
     ```
 
+Log-probabilities of a gate added to those of what it chooses among.
+
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    class Copying(nn.Module):
+        def __init__(self, width=8, words=10, places=4):
+            super().__init__()
+            self.gate, self.word, self.place = nn.Linear(width, 1), nn.Linear(width, words), nn.Linear(width, places)
+
+        def forward(self, h, wanted):
+            gate = torch.sigmoid(self.gate(h))
+            new = torch.log(gate + 1e-6) + torch.log_softmax(self.word(h), -1)
+            copied = torch.log(1 - gate + 1e-6) + torch.log_softmax(self.place(h), -1)
+            return F.nll_loss(torch.cat([new, copied], -1), wanted)
+
+
+    def gradlint_inputs():
+        return torch.randn(3, 8), torch.randint(0, 14, (3,))
+    ```
+
 Symptoms: NLLLoss is negative; the loss goes to minus infinity; negative loss in PyTorch; NLLLoss without log_softmax;
 difference between CrossEntropyLoss and NLLLoss
 """
@@ -186,13 +210,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradlint.analysis.learning import takes_part
-from gradlint.analysis.losses import activation, is_exchanged, losses
+from gradlint.analysis.losses import JOINED, activation, is_exchanged, losses
+from gradlint.analysis.operands import inputs, origin
 from gradlint.analysis.values_of import domain
 from gradlint.finding import Finding, Severity
-from gradlint.graph import ModelGraph
+from gradlint.graph import ModelGraph, Node
 from gradlint.rule import GraphRule, user_frame
 
-LOGARITHMIC = ("log", "log2", "log10", "logsumexp", "log_softmax", "logsigmoid")
+LOGARITHMIC = frozenset({"log", "log2", "log10", "logsumexp", "log_softmax", "logsigmoid"})
+SUMS = frozenset({"add", "sub"})
+"""What multiplies probabilities: a gate's with a softmax's."""
+
+
+def _is_logarithmic(graph: ModelGraph, value: Node) -> bool:
+    """Whether a value is a logarithm, or some of its parts or summands are."""
+    pending, seen = [value], set()
+    while pending:
+        made = origin(graph, pending.pop())
+        if made.op in LOGARITHMIC:
+            return True
+        if made.id not in seen and made.op in JOINED | SUMS:
+            seen.add(made.id)
+            pending.extend(inputs(graph, made))
+    return False
 
 
 class NllWithoutLogSoftmax(GraphRule):
@@ -205,7 +245,7 @@ class NllWithoutLogSoftmax(GraphRule):
         for loss in losses(graph, "nll_loss"):
             values = domain(graph, loss.prediction)
             made = activation(graph, loss.prediction)
-            if not values.known or values.high <= 0 or made.op in LOGARITHMIC:
+            if not values.known or values.high <= 0 or _is_logarithmic(graph, loss.prediction):
                 continue
             if takes_part(graph, loss.prediction) and not is_exchanged(graph, loss):
                 probable = made.op == "softmax"

@@ -168,6 +168,47 @@ A prediction that nothing trains on.
         train()
     ```
 
+Sampled actions of a rollout, when another network learns from the rollout every third time.
+
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    class Policy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 2))
+
+        def forward(self, state):
+            return torch.distributions.Categorical(logits=self.layers(state))
+
+
+    def train(steps=6):
+        policy, judge = Policy(), nn.Linear(5, 1)
+        acting = torch.optim.Adam(policy.parameters(), lr=1e-3)
+        judging = torch.optim.Adam(judge.parameters(), lr=1e-3)
+        done = 0
+        while done < steps:
+            done += 1
+            state = torch.randn(8, 4)
+            choice = policy(state)
+            action = choice.sample()
+            verdict = judge(torch.cat([state, action.float().unsqueeze(1)], dim=1))
+            if done % 3 == 0:
+                acting.zero_grad()
+                (-choice.log_prob(action) * verdict.detach().squeeze(1)).mean().backward()
+                acting.step()
+            judging.zero_grad()
+            F.binary_cross_entropy_with_logits(verdict, torch.ones_like(verdict)).backward()
+            judging.step()
+
+
+    if __name__ == "__main__":
+        train()
+    ```
+
 Symptoms: argmax, round and sign: no gradient; RuntimeError: element 0 of tensors does not require grad and does not
 have a grad_fn; argmax has no gradient; An operation has `None` for gradient: K.argmax, K.round; No gradients provided
 for any variable; accuracy as loss does not train; which functions are differentiable

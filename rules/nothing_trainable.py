@@ -145,6 +145,64 @@ A model that is used for inference only: its input is what is optimised.
         restyle()
     ```
 
+A loss that is skipped until enough was remembered.
+
+    ```python
+    import random
+
+    import torch
+    from torch import nn
+
+
+    class Value(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2))
+
+        def forward(self, state):
+            return self.layers(state)
+
+
+    class Memory:
+        def __init__(self):
+            self.items = []
+
+        def push(self, item):
+            self.items.append(item)
+
+        def sample(self, count):
+            states, wanted = zip(*random.sample(self.items, count))
+            return torch.tensor(states), torch.tensor(wanted)
+
+        def __len__(self):
+            return len(self.items)
+
+
+    def learn(model, memory, optimizer, count=8):
+        if count > len(memory):
+            return None
+        states, wanted = memory.sample(count)
+        loss = (model(states).max(dim=1).values - wanted).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+
+    def train(steps=20):
+        model, memory = Value(), Memory()
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        for _ in range(steps):
+            state = torch.rand(4)
+            action = model(state).argmax().item()
+            memory.push((state.tolist(), float(action)))
+            learn(model, memory, optimizer)
+
+
+    if __name__ == "__main__":
+        train()
+    ```
+
 Symptoms: RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn; None of the inputs
 have requires_grad=True. Gradients will be None; all parameters are frozen; trainable params: 0; LoRA does not train
 with gradient checkpointing; enable_input_require_grads; loss is constant; ValueError: optimizer got an empty
@@ -188,9 +246,10 @@ USE_LAYERS = "use the result of the layers in what forward returns"
 
 
 def _without_parameters(graph: ModelGraph) -> bool:
-    """Whether the loss was computed, and no parameter has any part in it."""
+    """Whether the loss was computed, and no parameter has any part in it, nor in what the model returns."""
     touched = {p.node for p in graph.model.trainable if p.node is not None}
-    return bool(graph.model.targets) and not touched & graph.useful
+    known = graph.model.closed and bool(graph.model.targets)
+    return known and not touched & (graph.useful | graph.reaching(graph.model.outputs))
 
 
 def _lost_at(graph: ModelGraph) -> Frame | None:

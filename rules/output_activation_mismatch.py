@@ -402,9 +402,9 @@ class OutputActivationMismatch(GraphRule):
         """The finding at the activation, or at the loss for one that a container called."""
         itself = made is loss.call
         return self.found(
-            user_frame(made) if itself else place(made, loss),
+            user_frame(made) if itself else place(graph, made, loss),
             path=graph.model.path,
-            related=() if itself else other_place(made, loss),
+            related=() if itself else other_place(graph, made, loss),
             extra={"model": graph.model.name},
             what=what,
             why=why,

@@ -81,7 +81,7 @@ Bad:
     ```
 
     ```text
-    14:25 error: this value comes from an earlier step's graph, which backward then enters a second time
+    25:25 error: this value comes from an earlier step's graph, which backward then enters a second time
     ```
 
 Good: the state is detached between the steps.
@@ -203,7 +203,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradlint.analysis.steps import carried_over
+from gradlint.analysis.steps import carried_over, place_of
 from gradlint.finding import Finding, Severity
 from gradlint.graph import ModelGraph
 from gradlint.rule import GraphRule, related_at
@@ -221,7 +221,7 @@ class SecondBackward(GraphRule):
             old = carried_over(graph, event)
             if old is not None and (_failed(event) or _kept(graph, event)):
                 yield self.found(
-                    old.at,
+                    place_of(graph, event, old),
                     path=graph.model.path,
                     related=related_at(event.frame, "the backward call"),
                     extra={"model": graph.model.name},

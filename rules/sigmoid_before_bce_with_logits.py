@@ -318,9 +318,9 @@ class SigmoidBeforeBceWithLogits(GraphRule):
             made = activation(graph, loss.prediction)
             if made.op in SIGMOIDS and takes_part(graph, made) and not is_exchanged(graph, loss):
                 yield self.found(
-                    place(made, loss),
+                    place(graph, made, loss),
                     path=graph.model.path,
-                    related=other_place(made, loss),
+                    related=other_place(graph, made, loss),
                     extra={"model": graph.model.name},
                 )
 

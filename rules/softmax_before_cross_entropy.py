@@ -342,14 +342,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradlint.analysis.learning import takes_part
-from gradlint.analysis.losses import activation, is_exchanged, losses, other_place, place
+from gradlint.analysis.losses import activation, is_exchanged, is_softmax, losses, other_place, place
 from gradlint.analysis.unwrapping import without
 from gradlint.code import Code
 from gradlint.finding import Finding, Fix, Severity
 from gradlint.graph import ModelGraph
 from gradlint.rule import GraphRule
 
-PROBABILITIES = ("softmax", "safe_softmax")
 LOGARITHMIC = "log_softmax"
 
 
@@ -362,15 +361,15 @@ class SoftmaxBeforeCrossEntropy(GraphRule):
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         for loss in losses(graph, "cross_entropy"):
             made = activation(graph, loss.prediction)
-            if made.op not in (*PROBABILITIES, LOGARITHMIC) or is_exchanged(graph, loss):
+            if not (made.op == LOGARITHMIC or is_softmax(graph, made)) or is_exchanged(graph, loss):
                 continue
             if takes_part(graph, made):
                 twice = made.op == LOGARITHMIC
                 yield self.found(
-                    place(made, loss),
+                    place(graph, made, loss),
                     path=graph.model.path,
                     severity=Severity.NOTE if twice else None,
-                    related=other_place(made, loss),
+                    related=other_place(graph, made, loss),
                     extra={"model": graph.model.name},
                     expression="log-softmax" if twice else "softmax",
                     why="takes it a second time to no effect" if twice else "takes softmax again: the loss cannot fall",

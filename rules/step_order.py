@@ -154,10 +154,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradlint.analysis.training_order import Feed, by_place, certain_steps, earlier, got_away, same_pass, source_of
+from gradlint.analysis.training_order import (
+    Feed,
+    by_place,
+    certain_steps,
+    earlier,
+    got_away,
+    later,
+    same_pass,
+    source_of,
+)
 from gradlint.finding import Evidence, Finding, Severity
 from gradlint.rule import TrainingRule, related_at
 from gradlint.training import Event, EventKind, TrainingStep
+
+Kind = EventKind
+USING = frozenset(
+    {Kind.BACKWARD, Kind.STEP, Kind.ZERO_GRAD, Kind.GRADIENT, Kind.ASSIGNED, Kind.UPDATE, Kind.CLIP, Kind.ESCAPED}
+)
+"""What fills, uses or clears gradients."""
 
 
 class StepOrder(TrainingRule):
@@ -185,6 +200,15 @@ class StepOrder(TrainingRule):
                     what="this step comes before the backward pass",
                     why="it uses the gradients of the batch before",
                 )
+        for zero, lost in _discarded(step):
+            yield self.found(
+                zero.frame,
+                path="",
+                evidence=Evidence.SOURCE,
+                related=related_at(lost.frame, "the backward pass"),
+                what="this clears the gradients of a loss before any step",
+                why="that loss trains nothing",
+            )
 
     def _starved(self, step: TrainingStep, event: Event, zero: Event | None) -> Iterator[Finding]:
         if zero is None:
@@ -196,6 +220,30 @@ class StepOrder(TrainingRule):
         note = "the step" if between else "the clearing"
         related = related_at(other.frame, note)
         yield self.found(at.frame, path="", evidence=Evidence.SOURCE, related=related, what=what, why=why)
+
+
+def _discarded(step: TrainingStep) -> Iterator[tuple[Event, Event]]:
+    """The clearings between two losses of one pass, each with the backward pass whose gradients nobody used."""
+    held = [e for e in step.anywhere(EventKind.OPTIMIZER) if e.facts.get("exact")]
+    if len(held) < len(step.anywhere(EventKind.OPTIMIZER)) or any(e.facts.get("hook") for e in step.of(EventKind.CLIP)):
+        return
+    trained = {number for e in held for number in e.parameters or ()}
+    for group in by_place(step.of(EventKind.ZERO_GRAD)):
+        lost = [_unused(step, zero, trained) for zero in group]
+        if lost[0] is not None and all(lost) and not got_away(step, group[0]):
+            yield group[0], lost[0]
+
+
+def _unused(step: TrainingStep, zero: Event, trained: set[int]) -> Event | None:
+    """The backward pass right before a clearing, when another one comes before the step."""
+    before = next((e for e in earlier(step, zero) if e.kind in USING), None)
+    after = [e.kind for e in later(step, zero) if same_pass(e, zero) and e.kind in USING and e.kind is not Kind.CLIP]
+    if before is None or before.kind is not Kind.BACKWARD or after[:2] != [Kind.BACKWARD, Kind.STEP]:
+        return None
+    plain = not (before.maybe or zero.maybe or before.facts.get("create") or before.parameters is None)
+    cleared = trained.intersection(before.parameters or ()) <= set(zero.parameters or ())
+    alone = same_pass(before, zero) and before.loop == zero.loop != ()
+    return before if plain and cleared and alone and before.concerns(zero.parameters) else None
 
 
 def _behind(step: TrainingStep, zero: Event, event: Event) -> Iterator[Event]:

@@ -289,6 +289,62 @@ A divisor that `where` keeps away from 0.
         train()
     ```
 
+A mean over the steps of sequences, of which none is empty; over patches that are hidden.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Tagger(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+
+        def forward(self, x, lengths):
+            mask = (torch.arange(x.shape[1])[None] < lengths[:, None]).float()
+            return (self.layer(x).square().mean(dim=-1) * mask).sum() / mask.sum()
+
+
+    class Masked(nn.Module):
+        def __init__(self, patches=16, kept=4):
+            super().__init__()
+            self.kept = kept
+            self.hidden = nn.Parameter(torch.randn(patches, 8))
+            self.layer = nn.Linear(8, 8)
+
+        def forward(self, x):
+            order = torch.rand(x.shape[0], x.shape[1]).argsort(dim=1)
+            mask = torch.ones(x.shape[0], x.shape[1])
+            mask[:, : self.kept] = 0
+            mask = torch.gather(mask, 1, order)
+            error = (self.layer(x) - self.hidden).square().mean(dim=-1)
+            return (error * mask).sum() / mask.sum()
+
+
+    def gradlint_inputs():
+        return torch.randn(2, 16, 8), torch.tensor([16, 9])
+    ```
+
+The norm of a weight.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Pool(nn.Module):
+        def __init__(self, width=8):
+            super().__init__()
+            self.layer = nn.Linear(width, width)
+            self.score = nn.Parameter(torch.randn(width))
+
+        def forward(self, x):
+            x = torch.relu(self.layer(x))
+            score = torch.tanh((x * self.score).sum(dim=-1) / self.score.norm(p=2))
+            return x * score.unsqueeze(-1)
+    ```
+
 Symptoms: loss is nan for some batches; DivBackward0 returned nan values in its 0th output; nan after normalisation;
 division by zero in masked mean; nan when a sequence is empty; 0/0
 """

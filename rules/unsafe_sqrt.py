@@ -319,6 +319,26 @@ A root of constants.
         train()
     ```
 
+An eps that is kept as a tensor.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class ResponseNorm(nn.Module):
+        def __init__(self, width=8, eps=1e-6):
+            super().__init__()
+            self.layer = nn.Conv2d(3, width, 3)
+            self.scale = nn.Parameter(torch.ones(1, width, 1, 1))
+            self.register_buffer("eps", torch.tensor([eps]))
+
+        def forward(self, x):
+            x = self.layer(x)
+            power = x.pow(2).mean(dim=(2, 3), keepdim=True)
+            return self.scale * x * torch.rsqrt(power + self.eps.abs())
+    ```
+
 Symptoms: gradient of sqrt is nan; nan in backward of sqrt at 0; SqrtBackward0 returned nan values; PowBackward0
 returned nan values in its 0th output; RMSE loss is nan; distance to itself gives nan gradient
 """

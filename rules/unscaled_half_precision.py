@@ -108,6 +108,57 @@ Bfloat16.
         train()
     ```
 
+Mixed precision that a setting switches, with a scaler where it is on.
+
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    class Experiment:
+        def __init__(self, settings):
+            self.settings = settings
+            self.model = nn.Linear(12, 3).cuda()
+
+        def run(self, batches):
+            optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-4)
+            scaler = torch.amp.GradScaler("cuda") if self.settings.mixed else None
+            for x, y in batches:
+                optimizer.zero_grad()
+                if self.settings.mixed:
+                    with torch.autocast("cuda", dtype=torch.float16):
+                        loss = F.cross_entropy(self.model(x), y)
+                else:
+                    loss = F.cross_entropy(self.model(x), y)
+                if self.settings.mixed:
+                    scaler.scale(loss).backward()
+                    scaler.step(optimizer)
+                    scaler.update()
+                else:
+                    loss.backward()
+                    optimizer.step()
+    ```
+
+A single pass, which checks gradients and trains nothing.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    def check():
+        net = nn.Linear(12, 3).cuda().half()
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+        net(torch.randn(8, 12).cuda().half()).sum().backward()
+        optimizer.step()
+        return all(p.grad is not None for p in net.parameters())
+
+
+    if __name__ == "__main__" and torch.cuda.is_available():
+        check()
+    ```
+
 Symptoms: loss does not decrease with autocast; mixed precision trains worse than float32; gradients underflow in
 fp16; nan with model.half(); gradients are zero in half precision; GradScaler missing
 """
@@ -130,11 +181,16 @@ class UnscaledHalfPrecision(TrainingRule):
     def check_step(self, step: TrainingStep) -> Iterator[Finding]:
         said: set[object] = set()
         for event in step.of(EventKind.BACKWARD):
-            half = event.facts.get("half")
+            half = event.facts.get("half") if _is_repeated(step, event) else ""
             if half and event.frame not in said and not _scaled(event) and not step.anywhere(EventKind.ESCAPED):
                 said.add(event.frame)
                 where = "under autocast" if half == "autocast" else "of a half model"
                 yield self.found(event.frame, path="", evidence=Evidence.SOURCE, where=where)
+
+
+def _is_repeated(step: TrainingStep, event: Event) -> bool:
+    """Whether an optimizer steps again and again: a single pass checks gradients, and trains nothing."""
+    return bool(event.loop) and bool(step.of(EventKind.STEP))
 
 
 def _scaled(event: Event) -> bool:

@@ -192,6 +192,91 @@ Stochastic depth skips a layer now and then.
             return x
     ```
 
+Features that go through an object which keeps them.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Graph:
+        def __init__(self, source, target):
+            self.source, self.target = source, target
+            self.ndata = {}
+
+        def update_all(self):
+            h = self.ndata["h"]
+            self.ndata["h"] = torch.zeros_like(h).index_add(0, self.target, h[self.source])
+
+
+    class Passing(nn.Module):
+        def __init__(self, width=8):
+            super().__init__()
+            self.message = nn.Linear(width, width)
+            self.update = nn.Linear(width, width)
+
+        def forward(self, graph, x):
+            graph.ndata.update({"h": self.message(x)})
+            graph.update_all()
+            return self.update(graph.ndata["h"])
+
+
+    def gradlint_inputs():
+        return Graph(torch.tensor([0, 1, 2]), torch.tensor([1, 2, 0])), torch.randn(3, 8)
+    ```
+
+Values kept under keys that are not known when they are read.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Typed(nn.Module):
+        def __init__(self, kinds=("paper", "author")):
+            super().__init__()
+            self.enter = nn.ModuleDict({kind: nn.Linear(4, 8) for kind in kinds})
+            self.mix = nn.Linear(8, 8)
+            self.out = nn.Linear(8, 2)
+
+        def forward(self, inputs):
+            h = {}
+            for kind in inputs:
+                h[kind] = torch.relu(self.enter[kind](inputs[kind]))
+            for kind in inputs:
+                h[kind] = self.mix(h[kind])
+            return self.out(torch.cat([h["paper"], h["author"]]))
+
+
+    def gradlint_inputs():
+        return ({"paper": torch.randn(3, 4), "author": torch.randn(2, 4)},)
+    ```
+
+A buffer that is filled in a loop.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Interleaved(nn.Module):
+        def __init__(self, rounds=2):
+            super().__init__()
+            self.rounds = rounds
+            self.first = nn.Linear(8, 8)
+            self.each = nn.Linear(8, 4)
+
+        def forward(self, x):
+            x = self.first(x)
+            for _ in range(self.rounds):
+                x = x + 1
+                half = self.each(x)
+                x = torch.zeros(x.shape[0], 8)
+                x[:, ::2] = half
+                x[:, 1::2] = half
+            return x
+    ```
+
 Symptoms: RuntimeError: Expected to have finished reduction in the prior iteration before starting a new one. This
 error indicates that your module has parameters that were not used in producing loss; Parameter indices which did not
 receive grad for rank 0; find_unused_parameters=True; param.grad is None after backward; layer defined but not used;
@@ -223,7 +308,7 @@ class UnusedParameter(GraphRule):
     advice = "use it, remove it, or freeze it with requires_grad_(False)"
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
-        if not graph.model.complete or _stopped(graph):
+        if not graph.model.closed or _stopped(graph):
             return
         places: dict[Frame | None, list[Unused]] = defaultdict(list)
         for unused in (*_untouched(graph), *_dropped(graph)):

@@ -288,6 +288,27 @@ A mask of attention scores.
         train()
     ```
 
+A cutoff that is divided by, and compared with.
+
+    ```python
+    import math
+
+    import torch
+    from torch import nn
+
+
+    class Radial(nn.Module):
+        def __init__(self, kernels=4):
+            super().__init__()
+            self.cutoff = nn.Parameter(torch.linspace(1.0, 8.0, kernels).reshape(-1, 1, 1))
+            self.layer = nn.Linear(1, 1)
+
+        def forward(self, distance):
+            distance = self.layer(distance)
+            wave = 0.5 * (torch.cos(math.pi * distance / self.cutoff) + 1)
+            return torch.where(distance <= self.cutoff, wave, torch.zeros_like(wave))
+    ```
+
 Symptoms: torch.where gives nan gradient; nan gradient although the output is finite; where does not stop nan in
 backward; WhereBackward; masked log has nan gradient; double where trick
 """
