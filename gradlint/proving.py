@@ -22,6 +22,12 @@ READ = "source"
 """How a model was captured whose graph was read from source, nothing executed."""
 
 
+STATES = frozenset({"GL107"})
+"""Rules about states of the whole program, such as the gradient mode."""
+MOVES = frozenset({"GL111"})
+"""Rules about what a move to another device does, which is nothing where there is but one."""
+
+
 def found_in(graphs: Iterable[ModelGraph], rules: Iterable[Rule]) -> Iterator[Finding]:
     """What the graph rules find in some graphs."""
     graph_rules = [rule for rule in rules if isinstance(rule, GraphRule)]
@@ -32,8 +38,8 @@ def found_in(graphs: Iterable[ModelGraph], rules: Iterable[Rule]) -> Iterator[Fi
 
 
 def _as_read(finding: Finding) -> Finding:
-    """What a rule proves on a graph that was read from source is proved on the static graph."""
-    if finding.evidence is not Evidence.GRAPH:
+    """What a rule proves on a graph that was read from source is proved on the static graph, and measured by nobody."""
+    if finding.evidence not in (Evidence.GRAPH, Evidence.MEASURED):
         return finding
     return finding.model_copy(update={"evidence": Evidence.STATIC_GRAPH})
 
@@ -68,11 +74,13 @@ def united(recorded: Judged, read: Judged) -> Judged:
     """What a recording and the source show together; where both speak of a model, the recording is believed.
 
     A model that was recorded up to its loss leaves nothing to be proved from source; one that was recorded up to its
-    outputs leaves what the source shows of its loss.
+    outputs leaves what the source shows of its loss. What the program did elsewhere before its loop, as switching
+    gradients off for good, no recording of the loop sees.
     """
     known = {model.name: model.reach_at for model in recorded.models}
     read_at = {model.name: model.reach_at for model in read.models}
-    fresh = [f for f in read.findings if not (f.model in known and known[f.model] in ("loss", read_at.get(f.model)))]
+    told = {model for model, at in known.items() if at in ("loss", read_at.get(model))}
+    fresh = [f for f in read.findings if f.model not in told or _is_of_elsewhere(f, recorded)]
     added = [finding for finding in fresh if not any(_same(finding, old) for old in recorded.findings)]
     return recorded.model_copy(
         update={
@@ -81,6 +89,12 @@ def united(recorded: Judged, read: Judged) -> Judged:
             "dependencies": (*recorded.dependencies, *read.dependencies),
         }
     )
+
+
+def _is_of_elsewhere(finding: Finding, recorded: Judged) -> bool:
+    """Whether a finding is about what a recording does not show: other lines' effects, other devices."""
+    unseen = finding.line not in recorded.sight.lines.get(finding.path, ())
+    return finding.code in MOVES or (finding.code in STATES and unseen)
 
 
 def _same(one: Finding, other: Finding) -> bool:
@@ -113,6 +127,11 @@ def _places(graph: ModelGraph) -> Iterator[Frame]:
     return (frame for frame in frames if frame is not None and frame.user)
 
 
+def _named(parameters: Iterable[str]) -> tuple[str, ...]:
+    """The parameters whose names are known: a part may be registered under a name that is computed."""
+    return tuple(name for name in parameters if "<" not in name)
+
+
 def summary(graph: ModelGraph) -> ModelReport:
     """A model's entry in the report."""
     model, result = graph.model, reach(graph)
@@ -128,7 +147,7 @@ def summary(graph: ModelGraph) -> ModelReport:
         reached=len(trainable) - len(starved),
         elements=sum(p.elements for p in trainable),
         elements_reached=sum(p.elements for p in trainable if p.name not in starved),
-        starved=result.starved,
-        unused=result.unused,
+        starved=_named(result.starved),
+        unused=_named(result.unused),
         gradient_profile=tuple(GradientSize(parameter=p.name, measured_rms=p.measured_rms) for p in trainable),
     )

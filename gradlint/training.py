@@ -16,6 +16,8 @@ from gradlint.frame import Frame
 
 RETAINED = "retained"
 """Text of a loss event whose backward pass keeps the graph."""
+HELD = "held"
+"""Fact of a backward call: the values that the names of the running functions stand for then, by function."""
 
 SECOND_TIME = "backward through the graph a second time"
 OVERWRITTEN = "modified by an inplace operation"

@@ -43,6 +43,7 @@ CATALOGUE = {
     "GL115": ("masked-gradient-break", "error"),
     "GL116": ("second-backward", "error"),
     "GL117": ("nothing-trainable", "error"),
+    "GL201": ("graph-break", "note"),
     "GL202": ("data-dependent-control-flow", "note"),
     "GL203": ("untraceable-call", "note"),
     "GL301": ("xavier-before-relu", "warning"),

@@ -89,6 +89,18 @@ def test_what_the_backward_call_needs_is_kept(line: str) -> None:
     assert ast.unparse(ast.parse(line)) in body(line=line)
 
 
+@pytest.mark.parametrize("value", ["-torch.log(p).mean()", "F.log_softmax(p, 1)[0, 0]", "pi.log_prob(p).sum()"])
+def test_a_returned_op_is_no_report(value: str) -> None:
+    source = (
+        TRAIN.format(line="pass", inner="pass", after="pass")
+        + f"""
+    def criterion(p, y):
+        return {value}
+    """
+    )
+    assert kept(source, "criterion").endswith(f"return {value}")
+
+
 def test_a_freezing_loop_is_kept_whole() -> None:
     text = body(line="for p in model.features.parameters(): p.requires_grad = False")
     assert "for p in model.features.parameters():\n        p.requires_grad = False" in text

@@ -26,7 +26,11 @@ class Zero(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """The closed interval of a value. `mass` says that its entries share a sum of 1 (softmax, top of a softmax)."""
+    """The closed interval of a value.
+
+    `mass` says that some of its entries are above 0: they share a sum of 1 (softmax, top of a softmax), or mark the
+    steps of sequences, of which none is empty.
+    """
 
     low: float = -INFINITE
     high: float = INFINITE
@@ -136,7 +140,7 @@ def absolute(one: Domain) -> Domain:
     largest = max(abs(one.low), abs(one.high))
     if one.high < 0:
         return Domain(-one.high, largest, known=one.known)
-    return Domain(0.0, largest, Zero.SQUARE, known=True)
+    return Domain(0.0, largest, Zero.SQUARE if one.known else Zero.NEVER, known=True)
 
 
 def clamped(one: Domain, low: float | None, high: float | None) -> Domain:

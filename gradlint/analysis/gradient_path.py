@@ -8,7 +8,7 @@ from typing import ClassVar
 from gradlint import ops
 from gradlint.analysis.reach import Cause, Cut, reach
 from gradlint.finding import Finding, Related, Severity
-from gradlint.graph import Hidden, Model, ModelGraph, Parameter, Reason
+from gradlint.graph import Hidden, Model, ModelGraph, NodeKind, Parameter, Reason
 from gradlint.ops.facts import Kind
 from gradlint.rule import GraphRule, related_at
 
@@ -46,13 +46,39 @@ class PathRule(GraphRule):
 
 
 def is_behind_loss(graph: ModelGraph, cut: Cut) -> bool:
-    """Whether it is the value of a loss that leaves its history: a fault of the training step, not of the model."""
+    """Whether it is the value of a loss that leaves its history: a fault of the training step, not of the model.
+
+    A similarity or a distance that another loss is computed from is a value like any other.
+    """
     if cut.reason not in LEAVING:
         return False
     history = graph.reaching([cut.edge.source], lambda edge: edge.open)
-    return any(
-        (facts := ops.lookup("torch", graph.node(n).native)) is not None and facts.kind is Kind.LOSS for n in history
-    )
+    measures = any(_is_loss(graph, n) for n in history) or _is_measure(graph, cut)
+    return measures and not _is_judged(graph, cut.edge.target)
+
+
+def _is_measure(graph: ModelGraph, cut: Cut) -> bool:
+    """Whether a value is a loss by hand: one number of what a model computes, of which only numbers are made."""
+    source = graph.node(cut.edge.source)
+    ahead = graph.reached([cut.edge.target]) & graph.reaching(graph.model.targets)
+    is_number = source.kind is NodeKind.OP and source.shape == ()
+    return graph.model.reach_at == "loss" and is_number and all(_is_number(graph, node) for node in ahead)
+
+
+def _is_number(graph: ModelGraph, node: int) -> bool:
+    shape = graph.node(node).shape
+    return all(size == 1 for size in shape) if shape is not None else len(list(graph.incoming(node))) == 1
+
+
+def _is_judged(graph: ModelGraph, node: int) -> bool:
+    """Whether a loss is computed from a value."""
+    ahead = graph.reached([node]) & graph.reaching(graph.model.targets)
+    return any(_is_loss(graph, n) for n in ahead)
+
+
+def _is_loss(graph: ModelGraph, node: int) -> bool:
+    facts = ops.lookup("torch", graph.node(node).native)
+    return facts is not None and facts.kind is Kind.LOSS
 
 
 def starved_for_sure(cause: Cause) -> tuple[Parameter, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from gradlint import ops
 from gradlint.analysis.domains import Domain, Zero
 from gradlint.analysis.operands import Number, inputs, number, origin, pair
 from gradlint.graph import ModelGraph, Node
@@ -73,3 +74,41 @@ def compared(graph: ModelGraph, test: Node) -> set[int]:
     if origin(graph, test).id != test.id:
         return compared(graph, origin(graph, test))
     return set()
+
+
+def is_comparison(graph: ModelGraph, value: Node) -> bool:
+    """Whether a value is the outcome of a comparison, cast to numbers or not."""
+    found = origin(graph, value)
+    known = ops.facts(found.op)
+    if known is not None and known.kind is ops.Kind.CAST:
+        return any(is_comparison(graph, one) for one in inputs(graph, found))
+    return found.op in COMPARED
+
+
+ORDERINGS = frozenset({"lt", "le", "gt", "ge"})
+PHI = "phi"
+"""The op of a value that is one of several."""
+
+
+def marks_steps(graph: ModelGraph, test: Node) -> bool:
+    """Whether positions are compared with lengths: `torch.arange(longest) < lengths[:, None]`."""
+    return test.op in ORDERINGS and any(_positions(graph, one) for one in inputs(graph, test))
+
+
+def marks_diagonal(graph: ModelGraph, test: Node) -> bool:
+    """Whether a mask tells the diagonal from the rest: `~torch.eye(n, dtype=torch.bool)`; each row has both."""
+    found = origin(graph, test)
+    known = ops.facts(found.op)
+    if found.op in _INVERTED or (known is not None and known.kind is ops.Kind.CAST):
+        return any(marks_diagonal(graph, one) for one in inputs(graph, found))
+    read = inputs(graph, found)
+    same = found.op in ("eq", "ne") and len(read) > 1 and all(_positions(graph, one) for one in read)
+    return found.op == "eye" or same
+
+
+def _positions(graph: ModelGraph, node: Node) -> bool:
+    found = origin(graph, node)
+    known = ops.facts(found.op)
+    if found.op == PHI or (known is not None and known.kind is ops.Kind.CAST):
+        return any(_positions(graph, one) for one in inputs(graph, found))
+    return found.op == "arange"

@@ -12,6 +12,7 @@ from gradlint.analysis.guards import COMBINED, compared
 from gradlint.analysis.learning import learning, learnt
 from gradlint.analysis.operands import (
     Number,
+    copied,
     inputs,
     is_passed_on,
     literal,
@@ -109,7 +110,7 @@ def is_shifted(graph: ModelGraph, value: Node) -> bool:
     if value.op != "sub":
         return False
     right = pair(graph, value)[1]
-    return isinstance(right, Node) and origin(graph, right).op in ("max", "amax", "logsumexp", "maximum", "log")
+    return isinstance(right, Node) and copied(graph, right).op in ("max", "amax", "logsumexp", "maximum", "log")
 
 
 def inverses(graph: ModelGraph) -> Iterator[Hazard]:
@@ -181,7 +182,8 @@ def _unsafe_argument(graph: ModelGraph, node: Node) -> Node | None:
         argument = operand(graph, node, 0)
         return argument if isinstance(argument, Node) and _can_be_zero(domain(graph, argument)) else None
     if isinstance(below, Node):
-        return below if _can_be_zero(domain(graph, below)) else None
+        weight = origin(graph, below).kind is NodeKind.PARAMETER
+        return below if not weight and _can_be_zero(domain(graph, below)) else None
     argument = operand(graph, node, 0)
     if not isinstance(argument, Node):
         return None

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from gradlint import ops
 from gradlint.analysis.learning import learnt
-from gradlint.analysis.operands import final_readers, history, inputs, literal, once, origin
+from gradlint.analysis.operands import final_readers, history, inputs, literal, once, origin, pair
 from gradlint.finding import Related
 from gradlint.graph import Frame, ModelGraph, Node, NodeKind
 from gradlint.rule import related_at, user_frame
 
+PROBABILITIES = ("softmax", "safe_softmax")
 CATEGORICAL = ("cross_entropy", "nll_loss")
 BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
 REGRESSION = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
@@ -48,6 +49,23 @@ def activation(graph: ModelGraph, value: Node) -> Node:
     parts = [activation(graph, one) for one in inputs(graph, found)]
     same = parts and all(part.op == parts[0].op for part in parts)
     return parts[0] if same else found
+
+
+def is_softmax(graph: ModelGraph, made: Node) -> bool:
+    """Whether a value is a softmax: by its name, or exponentials divided by their sum."""
+    if made.op in PROBABILITIES:
+        return True
+    above, below = pair(graph, made) if made.op == "div" else (None, None)
+    if not isinstance(above, Node) or not isinstance(below, Node):
+        return False
+    terms, total = origin(graph, above), origin(graph, below)
+    summed = [origin(graph, one) for one in inputs(graph, total)[:1]] if total.op == "sum" else []
+    return terms.op == "exp" and any(_is_same_exponential(graph, terms, one) for one in summed)
+
+
+def _is_same_exponential(graph: ModelGraph, one: Node, other: Node) -> bool:
+    same = [origin(graph, value).id for value in inputs(graph, one)[:1]]
+    return one.id == other.id or (other.op == "exp" and same == [origin(graph, v).id for v in inputs(graph, other)[:1]])
 
 
 def is_exchanged(graph: ModelGraph, loss: Loss) -> bool:
@@ -97,14 +115,21 @@ def _width(read: tuple[Node, ...]) -> int | None:
     return weights[0].shape[0] if weights and weights[0].shape else None
 
 
-def place(made: Node, loss: Loss) -> Frame | None:
+def place(graph: ModelGraph, made: Node, loss: Loss) -> Frame | None:
     """Where to point at an activation: its own expression, or the loss for one that a container called."""
-    stands_alone = not made.module.rpartition(".")[2].isdigit()
-    return (user_frame(made) if stands_alone else None) or user_frame(loss.call)
+    return (None if _is_of_container(graph, made) else user_frame(made)) or user_frame(loss.call)
 
 
-def other_place(made: Node, loss: Loss) -> tuple[Related, ...]:
+def _is_of_container(graph: ModelGraph, made: Node) -> bool:
+    """Whether the user's own expression called a container, which called this module and others."""
+    own = user_frame(made)
+    if made.module.rpartition(".")[2].isdigit():
+        return True
+    return any(user_frame(one) == own and one.module not in ("", made.module) for one in inputs(graph, made))
+
+
+def other_place(graph: ModelGraph, made: Node, loss: Loss) -> tuple[Related, ...]:
     """The loss that an activation goes into, or what it judges."""
-    if place(made, loss) == user_frame(loss.call):
+    if place(graph, made, loss) == user_frame(loss.call):
         return related_at(user_frame(made), "the activation is called here")
     return related_at(user_frame(loss.call), "the loss")

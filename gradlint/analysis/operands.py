@@ -74,6 +74,28 @@ def origin(graph: ModelGraph, node: Node) -> Node:
     return node
 
 
+def copied(graph: ModelGraph, node: Node) -> Node:
+    """The value behind views, casts, selections, dropout and copies without history."""
+    found = origin(graph, node)
+    while found.op == "detach" and (read := inputs(graph, found)):
+        found = origin(graph, read[0])
+    return found
+
+
+def is_top_of(graph: ModelGraph, top: Node, value: Node) -> bool:
+    """Whether a value is the largest entry of another one."""
+    found = copied(graph, top)
+    read = inputs(graph, found)
+    return found.op in ("max", "amax") and len(read) == 1 and origin(graph, read[0]).id == origin(graph, value).id
+
+
+def is_top_and_bottom(graph: ModelGraph, left: Node, right: Node) -> bool:
+    """Whether one value's largest entry meets its least."""
+    top, bottom = origin(graph, left), origin(graph, right)
+    same = {one.id for one in inputs(graph, top)} & {one.id for one in inputs(graph, bottom)}
+    return top.op in ("max", "amax") and bottom.op in ("min", "amin") and bool(same)
+
+
 def history(graph: ModelGraph, node: Node) -> Iterator[Node]:
     """All values that one is computed from, itself included."""
     return (graph.node(one) for one in graph.reaching([node.id]))

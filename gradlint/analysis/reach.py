@@ -88,7 +88,8 @@ def _reach(graph: ModelGraph) -> Reach:
     lost = [p for p in starved if p not in unused]
     steps = {own: _cheapest(graph, own) for own in {p.losses for p in lost}}
     masked = [(_cut(graph, edge), graph.reaching([edge.source])) for edge in _masked(graph)]
-    hiding = [tuple(cut for cut, behind in masked if p.node in behind) for p in lost]
+    served = {own: graph.reaching(own) for own in steps if own}
+    hiding = [tuple(c for c, behind in masked if p.node in behind and _serves(c, served.get(p.losses))) for p in lost]
     traced = [(p, (*before, *_cuts(graph, steps[p.losses], p))) for p, before in zip(lost, hiding, strict=True)]
     return Reach(
         starved=tuple(p.name for p in trainable if p in starved or p in unused),
@@ -96,6 +97,11 @@ def _reach(graph: ModelGraph) -> Reach:
         dropped=tuple(p for p, cuts in traced if not cuts and not _in_outputs(graph, p)),
         causes=tuple(_causes(graph, [(p, cuts) for p, cuts in traced if cuts])),
     )
+
+
+def _serves(cut: Cut, served: set[int] | None) -> bool:
+    """Whether a cut stands before a parameter's own losses, as far as these are known."""
+    return served is None or cut.edge.target in served
 
 
 def measured(graph: ModelGraph) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from gradlint.frame import Frame
 from gradlint.graph import ModelGraph, Node, NodeKind
-from gradlint.training import Event, EventKind
+from gradlint.training import HELD, Event, EventKind
 
 
 def carried_over(graph: ModelGraph, backward: Event) -> Node | None:
@@ -19,11 +20,26 @@ def carried_over(graph: ModelGraph, backward: Event) -> Node | None:
     return next((graph.node(n) for n in fresh if _reads_old(graph, n, earlier)), None)
 
 
+def place_of(graph: ModelGraph, backward: Event, old: Node) -> Frame | None:
+    """Where a value of an earlier step is used: in the function that keeps it by a name, else where it is read."""
+    earlier = _earlier_pass(graph, backward)
+    kept = earlier.facts.get(HELD, {}) if earlier is not None else {}
+    read = {edge.source for edge in graph.incoming(old.id)}
+    own = [frame for frame in old.frames if frame.user]
+    named = (frame for frame in own if not read.isdisjoint(kept.get(frame.function, ())))
+    return next(named, own[0] if own else old.at)
+
+
 def _earlier_loss(graph: ModelGraph, backward: Event) -> int | None:
     """The loss of the step before, by the same backward call."""
+    before = _earlier_pass(graph, backward)
+    return before.node if before is not None else None
+
+
+def _earlier_pass(graph: ModelGraph, backward: Event) -> Event | None:
     events = graph.training.of(EventKind.BACKWARD) if graph.training else ()
-    before = [e.node for e in events if e.frame == backward.frame and e.node is not None]
-    place = before.index(backward.node) if backward.node in before else 0
+    before = [event for event in events if event.frame == backward.frame and event.node is not None]
+    place = next((i for i, event in enumerate(before) if event.node == backward.node), 0)
     return before[place - 1] if place else None
 
 

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
 from gradlint import ops
 from gradlint.analysis import domains
 from gradlint.analysis.domains import UNBOUNDED, UNKNOWN, Domain, Zero
-from gradlint.analysis.guards import narrowed
-from gradlint.analysis.operands import inputs, is_passed_on, literal, number, operand, origin, pair
+from gradlint.analysis.filled_values import filled, integers
+from gradlint.analysis.guards import is_comparison, marks_diagonal, marks_steps, narrowed
+from gradlint.analysis.operands import (
+    inputs,
+    is_passed_on,
+    is_top_and_bottom,
+    is_top_of,
+    literal,
+    number,
+    operand,
+    origin,
+    pair,
+)
 from gradlint.graph import ModelGraph, Node, NodeKind
 from gradlint.rule import user_frame
 
@@ -42,7 +53,7 @@ class Domains:
 
     def _made(self, node: Node, depth: int) -> Domain:
         if node.dtype == "bool":
-            return domains.FLAGS
+            return replace(domains.FLAGS, mass=marks_steps(self.graph, node) or marks_diagonal(self.graph, node))
         if node.dtype == "uint8":
             return domains.BYTES
         read = inputs(self.graph, node)
@@ -153,18 +164,20 @@ def _times(every: Domains, node: Node, depth: int) -> Domain:
 
 def _minus(every: Domains, node: Node, depth: int) -> Domain:
     left, right = pair(every.graph, node)
-    if isinstance(left, Node) and isinstance(right, Node) and _is_top_and_bottom(every.graph, left, right):
+    if isinstance(left, Node) and isinstance(right, Node) and is_top_and_bottom(every.graph, left, right):
         return Domain(0.0, math.inf, Zero.SPREAD, known=True)
     if isinstance(right, Node) and origin(every.graph, right).op in ("logsumexp", "log"):
         return UNKNOWN
-    return domains.subtracted(every.of(left, depth), every.of(right, depth))
+    if isinstance(left, Node) and isinstance(right, Node) and is_top_of(every.graph, right, left):
+        one = every.of(left, depth)
+        return Domain(one.low - one.high, 0.0, known=True)
+    found = domains.subtracted(every.of(left, depth), every.of(right, depth))
+    complement = found.zero is Zero.UNDERFLOW and isinstance(right, Node) and is_comparison(every.graph, right)
+    return replace(found, zero=Zero.COUNT) if complement else found
 
 
-def _is_top_and_bottom(graph: ModelGraph, left: Node, right: Node) -> bool:
-    """Whether one value's largest entry meets its least."""
-    top, bottom = origin(graph, left), origin(graph, right)
-    same = {one.id for one in inputs(graph, top)} & {one.id for one in inputs(graph, bottom)}
-    return top.op in ("max", "amax") and bottom.op in ("min", "amin") and bool(same)
+_QUOTIENTS = ("div", "reciprocal", "pow")
+"""What decays like a power: unlike an exponential, it does not get to 0."""
 
 
 def _over(every: Domains, node: Node, depth: int) -> Domain:
@@ -174,7 +187,9 @@ def _over(every: Domains, node: Node, depth: int) -> Domain:
         below = origin(every.graph, right)
         total = {source.id for source in inputs(every.graph, below)}
         if below.op == "sum" and left.id in total and one.nonnegative:
-            return Domain(0.0, 1.0, one.zero or Zero.UNDERFLOW, known=True, mass=True)
+            positive = one.low > 0 or (not one.zero and origin(every.graph, left).op in _QUOTIENTS)
+            zero = one.zero or (Zero.NEVER if positive else Zero.UNDERFLOW)
+            return Domain(0.0, 1.0, zero, known=True, mass=True)
         if below.op == "norm" and left.id in total:
             return domains.SYMMETRIC
     return domains.divided(one, other)
@@ -279,32 +294,15 @@ def _set(every: Domains, node: Node, depth: int) -> Domain:
     value = number(literal(node, 2, "value"))
     written = domains.exactly(value) if value is not None else every.of(read[-1], depth) if len(read) > 1 else UNKNOWN
     kept = every.of(read[0], depth)
-    if len(read) > 1 and read[1].dtype == "bool":
+    masked = len(read) > 1 and read[1].dtype == "bool"
+    if masked:
         kept = narrowed(every.graph, kept, read[0], read[1], holds=False)
-    return domains.join(kept, written)
+    some_are_left = value == 0 and not masked and kept.low > 0
+    return replace(domains.join(kept, written), mass=some_are_left)
 
 
 def _phi(every: Domains, node: Node, depth: int) -> Domain:
     return every._joined(inputs(every.graph, node), depth)
-
-
-def _integers(_every: Domains, node: Node, _depth: int) -> Domain:
-    """`randint(high)`, `randint(low, high)`: the upper end is exclusive."""
-    first, second = number(literal(node, 0)), number(literal(node, 1))
-    low = number(literal(node, 0, "low")) or 0
-    high = number(node.literals.get("high"))
-    if first is not None and second is not None:
-        low, high = first, second
-    elif first is not None and high is None:
-        low, high = 0, first
-    if high is None:
-        return UNKNOWN
-    return Domain(float(low), float(high) - 1, Zero.COUNT if low == 0 else Zero.NEVER, known=True)
-
-
-def _full(_every: Domains, node: Node, _depth: int) -> Domain:
-    value = number(literal(node, 1, "fill_value"))
-    return domains.exactly(value) if value is not None else UNKNOWN
 
 
 def _scattered(every: Domains, node: Node, depth: int) -> Domain:
@@ -318,16 +316,22 @@ def _wrapped(every: Domains, node: Node, depth: int) -> Domain:
     return every.of(read[0], depth) if len(read) == 1 else UNKNOWN
 
 
-_WRAPPED = dict.fromkeys(("from_numpy", "as_tensor"), _wrapped)
+def _norm(every: Domains, node: Node, _depth: int) -> Domain:
+    """A norm: 0 where all entries are, which those of a weight never get to be."""
+    read = inputs(every.graph, node)
+    weight = bool(read) and origin(every.graph, read[0]).kind is NodeKind.PARAMETER
+    return replace(domains.SQUARES, zero=Zero.NEVER) if weight else domains.SQUARES
+
+
+_WRAPPED = dict.fromkeys(("from_numpy", "as_tensor", "tensor", "Tensor", "FloatTensor"), _wrapped)
 _SUMS = dict.fromkeys(("sum", "cumsum", "nansum", "trace"), _unary(domains.totalled))
 _MEANS = dict.fromkeys(("mean", "median", "nanmean", "quantile", "amin", "round", "floor"), _unary(domains.averaged))
 _LARGEST = dict.fromkeys(("max", "amax", "topk", "sort", "kthvalue"), _largest)
-_DISTANCES = dict.fromkeys(
-    ("norm", "linalg_norm", "linalg_vector_norm", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "dist"),
-    _fixed(domains.SQUARES),
-)
+_DISTANCES = dict.fromkeys(("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "dist"), _fixed(domains.SQUARES))
+_NORMS = dict.fromkeys(("norm", "linalg_norm", "linalg_vector_norm"), _norm)
 _SPREADS = dict.fromkeys(("std", "var"), _fixed(Domain(0.0, math.inf, Zero.SPREAD, known=True)))
 _FLAGS = dict.fromkeys(("one_hot", "heaviside", "bernoulli"), _fixed(domains.FLAGS))
+_FLAGS |= {"eye": _fixed(replace(domains.FLAGS, mass=True))}
 _SOFT = dict.fromkeys(
     ("softmax", "softmin", "gumbel_softmax", "safe_softmax"),
     _fixed(Domain(0.0, 1.0, Zero.UNDERFLOW, known=True, mass=True)),
@@ -338,7 +342,7 @@ _NORMAL = dict.fromkeys(("randn", "randn_like", "normal"), _fixed(UNBOUNDED))
 _UNIFORM = dict.fromkeys(("rand", "rand_like"), _fixed(domains.UNIT))
 _ONES = dict.fromkeys(("ones", "ones_like", "new_ones"), _fixed(domains.exactly(1)))
 _ZEROS = dict.fromkeys(("zeros", "zeros_like", "new_zeros", "zero"), _fixed(domains.exactly(0)))
-_FULL = dict.fromkeys(("full", "full_like", "new_full", "fill"), _full)
+_FULL = dict.fromkeys(("full", "full_like", "new_full", "fill"), lambda _every, node, _depth: filled(node))
 _BOUNDED = dict.fromkeys(("normalize", "cosine_similarity"), _fixed(domains.SYMMETRIC))
 _CLAMPS = dict.fromkeys(("clamp", "clamp_min", "clamp_max", "hardtanh"), _clamp)
 _LOGS = dict.fromkeys(("log", "log2", "log10"), _unary(domains.logarithm))
@@ -349,6 +353,7 @@ _ARITHMETIC = {
     "sub": _minus,
     "mul": _times,
     "div": _over,
+    "detach": _unary(lambda one: one),
     "neg": _unary(domains.negated),
     "abs": _unary(domains.absolute),
     "square": _unary(domains.squared),
@@ -363,7 +368,7 @@ _ARITHMETIC = {
     "phi": _phi,
     "relu": _rectified,
     "relu6": _rectified,
-    "randint": _integers,
+    "randint": lambda _every, node, _depth: integers(node),
 }
 
 MAKERS: dict[str, Maker] = {
@@ -372,6 +377,7 @@ MAKERS: dict[str, Maker] = {
     **_MEANS,
     **_LARGEST,
     **_DISTANCES,
+    **_NORMS,
     **_SPREADS,
     **_FLAGS,
     **_SOFT,

@@ -47,6 +47,10 @@ BODIES = {
         "g = torch.sigmoid(self.a(x))\nh = g.detach().clone()\nh.mul_(2)\nreturn self.b(g)",
         set(),
     ),
+    "one of two results of a call is kept": (
+        "out, kept = torch.tanh(self.a(x) + self.state).chunk(2)\nself.state = kept\nreturn self.b(out)",
+        {SECOND_TIME},
+    ),
     "a parameter is written": ("self.scale.mul_(0.9)\nreturn self.a(x) * self.scale", {LEAF_WRITTEN}),
     "a parameter is written without gradient": (
         "with torch.no_grad():\n    self.scale.mul_(0.9)\nreturn self.a(x) * self.scale",

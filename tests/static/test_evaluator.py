@@ -444,3 +444,121 @@ def test_any_text_is_read(lines: list[str]) -> None:
         read("\n".join(lines))
     except SourceError:
         return
+
+
+def test_writes_in_several_branches_are_all_kept() -> None:
+    graph = model("""
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.experts = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+
+        def forward(self, x):
+            out = torch.zeros_like(x)
+            for expert in self.experts:
+                if x.sum() > 0:
+                    out.add_(expert(x))
+            return out
+    """)
+    assert reach(graph).starved == ()
+
+
+def test_a_parameter_that_forward_makes_is_hidden() -> None:
+    graph = model("""
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.layer(x) * nn.Parameter(torch.ones(4))
+    """)
+    assert [(hidden.kind, hidden.elements) for hidden in graph.model.hidden] == [("tensor", 4)]
+
+
+def test_a_parameter_that_the_first_forward_makes_and_keeps_is_not() -> None:
+    graph = model("""
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gain = None
+
+        def forward(self, x):
+            if self.gain is None:
+                self.gain = nn.Parameter(torch.ones(x.shape[-1]))
+            return x * self.gain
+    """)
+    assert graph.model.hidden == ()
+
+
+@pytest.mark.parametrize("made", ["staticmethod(torch.sigmoid)", "staticmethod(squash)", "classmethod(squashed)"])
+def test_functions_that_are_bound_by_a_call(made: str) -> None:
+    graph = model(f"""
+    def squash(x):
+        return torch.sigmoid(x)
+
+    def squashed(cls, x):
+        return torch.sigmoid(x)
+
+    class Net(nn.Module):
+        act = {made}
+
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.act(self.layer(x))
+    """)
+    assert graph.model.complete
+    assert "sigmoid" in [node.op for node in graph.nodes]
+
+
+@pytest.mark.parametrize(
+    "text", ["while x.sum() > 1:\n                x = x / 2", "x = [y for y in x if y.sum() > 0][0]"]
+)
+def test_a_test_of_a_tensor_is_on_the_graph(text: str) -> None:
+    graph = model(f"""
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            x = self.layer(x)
+            {text}
+            return x
+    """)
+    assert "__bool__" in [node.op for node in graph.nodes]
+
+
+@pytest.mark.parametrize(
+    ("gradient", "fault"),
+    [
+        ("torch.zeros_like(g)", "its backward returns zeros for an input that the output depends on"),
+        ("g * 0.5", ""),
+        ("g", ""),
+    ],
+)
+def test_a_step_function_needs_a_gradient_of_its_own(gradient: str, fault: str) -> None:
+    graph = model(f"""
+    class Step(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return (x > 0).float()
+
+        @staticmethod
+        def backward(ctx, g):
+            return {gradient}
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return Step.apply(self.layer(x))
+    """)
+    (checked,) = graph.model.functions
+    assert checked.fault == fault
+    assert bool(reach(graph).starved) is bool(fault)

@@ -18,7 +18,6 @@ REPEATED = "repeated"
 
 TEXT_LIMIT = 60
 """Characters of a literal string argument that are kept."""
-MULTIPLICATIONS = frozenset({"mul", "mul_", "multiply", "multiply_", "__mul__", "__rmul__", "__imul__"})
 
 OVERWRITES = frozenset(
     "zero_ fill_ copy_ normal_ uniform_ random_ bernoulli_ exponential_ cauchy_ geometric_ log_normal_ set_".split()

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
 import torch
 from torch import nn
 
-from gradlint.frontends.recorder import inplace
-from gradlint.frontends.recorder.frames import decoded, take
+from gradlint.frontends.recorder import autograd, inplace
+from gradlint.frontends.recorder.frames import decoded, is_skipped, take
 from gradlint.frontends.recorder.mode import Recorder
 from gradlint.frontends.recorder.modules import Modules
+from gradlint.frontends.recorder.tensors import tensors_in
 from gradlint.graph import Frame
-from gradlint.training import LEAF_WRITTEN, NO_GRADIENT, OVERWRITTEN, RETAINED, Event, EventKind
+from gradlint.training import HELD, LEAF_WRITTEN, NO_GRADIENT, OVERWRITTEN, RETAINED, Event, EventKind
+
+
+def _held(frame: FrameType | None) -> dict[str, tuple[int, ...]]:
+    """The values that the local names of the running functions stand for, by function."""
+    found: dict[str, tuple[int, ...]] = {}
+    with torch._C.DisableTorchFunction():
+        while frame is not None:
+            if not is_skipped(frame.f_code.co_filename):
+                marks = [autograd.marked(tensor) for tensor in tensors_in(list(frame.f_locals.values()))]
+                found[frame.f_code.co_qualname] = tuple(mark[0] for mark in marks if mark is not None)
+            frame = frame.f_back
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,8 @@ class GradientMonitor:
     ) -> None:
         """Notes which parameters have a gradient now."""
         node = self.losses[-1] if self.losses else None
-        self.events.append(self._event(EventKind.BACKWARD, _user(frame), node, error))
+        event = self._event(EventKind.BACKWARD, _user(frame), node, error)
+        self.events.append(replace(event, facts={HELD: _held(frame)}))
         if self.refusal is None and NO_GRADIENT in str(error):
             self.refusal = Refusal(len(self.events), len(self.losses), frozenset(self.arrived))
         with torch._C.DisableTorchFunction():

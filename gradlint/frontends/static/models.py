@@ -15,6 +15,7 @@ from gradlint.frontends.static.record import hidden_values
 from gradlint.frontends.static.record.tape import frames_of
 from gradlint.frontends.static.record.tensors_inside import named_modules, named_parameters
 from gradlint.frontends.static.steps import backward_errors
+from gradlint.frontends.static.steps.followed_losses import followed
 from gradlint.frontends.static.steps.training_state import identity
 from gradlint.frontends.static.torch.init import initialisations
 from gradlint.frontends.static.torch.switches import TRAINED
@@ -176,6 +177,7 @@ def _model(run: Run, module: ModuleSource, tree: Tree, used: set[int]) -> Model 
     if any(e.kind is EventKind.OPTIMIZER and e.parameters is None for e in events):
         held = None
     at_rest = set() if at_loss else _in_evaluation(events)
+    closed = _is_closed(run, tree) and (at_loss or bool(outputs)) and len(losses) >= len(passes[:1])
     return Model(
         name=name_of(root),
         path=home.source.path,
@@ -183,14 +185,15 @@ def _model(run: Run, module: ModuleSource, tree: Tree, used: set[int]) -> Model 
         capture=CAPTURE,
         inputs=run.inputs.get(id(root), ()),
         reach_at="loss" if at_loss else "outputs",
-        parameters=tuple(_parameters(run, module, tree, used, held if at_loss else None, at_rest)),
+        parameters=tuple(_parameters(run, module, tree, used, held if at_loss else None, at_rest, followed(events))),
         hidden=tuple(hidden_values.hidden(run, tree.parts, tree.parameters, held or set())),
         functions=tuple(run.customs.values()),
         outputs=outputs,
         targets=targets,
         calls=dict(_calls(run, tree)),
         trained=at_loss and any(event.kind is EventKind.OPTIMIZER for event in events),
-        complete=_is_complete(tree) and (at_loss or bool(outputs)) and len(losses) >= len(passes[:1]),
+        complete=closed and not any(id(part) in run.partly for part in tree.parts.values()),
+        closed=closed,
     )
 
 
@@ -222,7 +225,13 @@ def _calls(run: Run, tree: Tree) -> Iterator[tuple[str, Frame]]:
 
 
 def _parameters(
-    run: Run, module: ModuleSource, tree: Tree, used: set[int], held: set[int] | None, at_rest: set[int]
+    run: Run,
+    module: ModuleSource,
+    tree: Tree,
+    used: set[int],
+    held: set[int] | None,
+    at_rest: set[int],
+    losses: dict[int, tuple[int, ...]],
 ) -> Iterator[Parameter]:
     nodes = {
         name: node
@@ -240,13 +249,14 @@ def _parameters(
             elements=math.prod(shape),
             trainable=tensor.state.get("requires_grad") is not False or TRAINED in tensor.state,
             node=node,
-            made=_made(tree, outer, tensor) if node is None else _user(tensor.made),
+            made=(_made(tree, outer, tensor) if node is None else _user(tensor.made)) or _kept_at(tree, name),
             frozen=run.frozen.get(id(tensor)),
             unused_part=outer,
             owner_read=_is_read(tree, outer) if node is None else _is_read_elsewhere(run, tree, name),
             moved_by_hand=_is_moved(tree, name),
             optimized=_is_optimized(identity(run, tensor), held, at_rest),
             initialisations=initialisations(tensor),
+            losses=losses.get(identity(run, tensor), ()),
         )
 
 
@@ -270,14 +280,24 @@ def outermost(name: str, touched: Iterable[str], called: set[str]) -> str:
 
 def _made(tree: Tree, part: str, tensor: Tensor) -> Frame | None:
     """Where the constructor keeps the part around an unused parameter, else where that was built."""
-    owner, attribute = _holder(tree, part)
-    if not _is_item(tree, part):
-        for cls in _classes(owner):
-            found = reads.of_file(cls.scope.module).assigned_at(cls.name, attribute)
-            if found is not None and found.user:
-                return found
+    found = None if _is_item(tree, part) else _assigned_at(tree, part)
+    if found is not None:
+        return found
     held = tree.parts.get(part)
     return _user(held.made if held is not None else None) or _user(tensor.made)
+
+
+def _kept_at(tree: Tree, name: str) -> Frame | None:
+    """Where the user's own code keeps the part of a library that holds a parameter."""
+    parts = name.split(".")
+    around = (".".join(parts[:depth]) for depth in range(len(parts), 0, -1))
+    return next((frame for part in around if (frame := _assigned_at(tree, part)) is not None), None)
+
+
+def _assigned_at(tree: Tree, part: str) -> Frame | None:
+    owner, attribute = _holder(tree, part)
+    found = (reads.of_file(cls.scope.module).assigned_at(cls.name, attribute) for cls in _classes(owner))
+    return next((frame for frame in found if frame is not None and frame.user), None)
 
 
 def _classes(owner: Instance | Layer) -> list[Class]:
@@ -343,11 +363,13 @@ def _is_moved(tree: Tree, name: str) -> bool:
     return any(read.moving for owner, attribute in _holders(tree, name) for read in _reads(owner, attribute))
 
 
-def _is_complete(tree: Tree) -> bool:
-    """Whether every part of a model is known."""
-    if not tree.program.complete:
+def _is_closed(run: Run, tree: Tree) -> bool:
+    """Whether every part of a model is known, and what reads it."""
+    if run.patched or not tree.program.complete:
         return False
     for part in tree.parts.values():
+        if id(part) in run.open:
+            return False
         if isinstance(part, Layer) and not part.known:
             return False
         if any(_may_hold(value) for value in part.attributes.values()):

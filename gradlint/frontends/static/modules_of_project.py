@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 BUILTINS = frozenset(vars(builtins))
 STARS = {"torch.nn": str.istitle, "torch.nn.functional": str.islower, "math": str.islower}
 """Libraries whose names a `from … import *` is known to bring, and how such names are written."""
+
+NUMERIC = frozenset({"math", "numpy", "torch"})
+NUMBERS = frozenset({"pi", "e", "tau", "inf", "nan"})
+"""Numbers that these libraries define alike."""
 
 LAZY_PACKAGE = "transformers"
 
@@ -83,6 +88,15 @@ def _define(run: Run, module: ModuleSource, statements: list[ast.stmt]) -> None:
                 continue
 
 
+def evaluated(run: Run, module: ModuleSource, at: ast.expr) -> Value:
+    """The value that an expression of a module's top level has."""
+    from gradlint.frontends.static.run import Activation
+
+    with apart(run):
+        run.activation = Activation(scope(run, module), "<module>")
+        return run.evaluate(at)
+
+
 @contextmanager
 def apart(run: Run) -> Iterator[None]:
     """Definitions belong to no branch, loop, forward pass or grad mode that happens to run while they are needed."""
@@ -125,7 +139,7 @@ def import_module(run: Run, importer: ModuleSource, dotted: str, level: int = 0)
     if source is not None:
         return ModuleValue(source)
     if level and not importer.user:
-        return External(f"{importer.name.partition('.')[0]}.{dotted}")
+        return External(f"{importer.package(level)}.{dotted}")
     return Unknown(f"module {'.' * level}{dotted} is not in the project") if level else External(dotted)
 
 
@@ -138,11 +152,17 @@ def import_name(run: Run, importer: ModuleSource, dotted: str, level: int, wante
     return Unknown(f"{dotted or '.'} defines no {wanted}") if found is None else found
 
 
+def of_library(name: str) -> Value:
+    """What a library defines under a full name: a number that everybody knows, else the name itself."""
+    module, _, last = name.rpartition(".")
+    return Constant(getattr(math, last)) if module in NUMERIC and last in NUMBERS else External(name)
+
+
 def _from_folder(run: Run, importer: ModuleSource, dotted: str, level: int, wanted: str) -> Value:
     """A module in a folder that is no package, or a library's name."""
     inner = run.project.find(importer, f"{dotted}.{wanted}" if dotted else wanted, level)
     if inner is not None:
         return ModuleValue(inner)
     if level and not importer.user:
-        return External(f"{importer.name.partition('.')[0]}.{dotted}.{wanted}")
-    return Unknown(f"{'.' * level}{dotted} is not in the project") if level else External(f"{dotted}.{wanted}")
+        return External(".".join(filter(None, (importer.package(level), dotted, wanted))))
+    return Unknown(f"{'.' * level}{dotted} is not in the project") if level else of_library(f"{dotted}.{wanted}")

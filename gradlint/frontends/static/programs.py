@@ -13,7 +13,7 @@ from gradlint.frontends.static.heap import Heap
 from gradlint.frontends.static.language import classes
 from gradlint.frontends.static.language.attributes import bind, in_class
 from gradlint.frontends.static.language.loops import is_training
-from gradlint.frontends.static.project import ModuleSource, statements
+from gradlint.frontends.static.project import ModuleSource, may_train, statements
 from gradlint.frontends.static.record.tensors_inside import is_module_class
 from gradlint.frontends.static.torch import training_frameworks
 from gradlint.frontends.static.values import (
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"\b[A-Za-z_]\w*")
 PLAIN = frozenset({"int", "float", "bool", "str"})
 TRAINING_STEP = "training_step"
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 FORWARDS = ("forward", "__call__")
 
 
@@ -120,6 +121,8 @@ def _trainers(module: ModuleSource) -> Iterator[tuple[str, ast.AST, str | None]]
     if not module.trains:
         return
     for node in statements(module.tree.body):
+        if not isinstance(node, DEFINITIONS) or not may_train(module.text_of(node)):
+            continue
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and is_training(node):
             yield node.name, node, None
         elif isinstance(node, ast.ClassDef):
@@ -129,7 +132,7 @@ def _trainers(module: ModuleSource) -> Iterator[tuple[str, ast.AST, str | None]]
 
 
 def _trains(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return method.name == TRAINING_STEP or is_training(method)
+    return method.name == TRAINING_STEP or (method.name not in FORWARDS and is_training(method))
 
 
 def _train(run: Run, module: ModuleSource, name: str, owner: str | None) -> None:

@@ -90,12 +90,19 @@ def _note_assigned(
 ) -> None:
     for node in ast.walk(function) if owner else ():
         for target in node.targets if isinstance(node, ast.Assign) else ():
-            if (
-                isinstance(target, ast.Attribute)
-                and isinstance(target.value, ast.Name)
-                and isinstance(node, ast.Assign)
-            ):
-                assigned.setdefault((owner, target.attr), node.value)
+            if isinstance(node, ast.Assign):
+                _note_target(target, node.value, owner, assigned)
+
+
+def _note_target(target: ast.expr, value: ast.expr, owner: str, assigned: dict[tuple[str, str], ast.expr]) -> None:
+    """What one target of an assignment gets: the whole value, or its part of `self.a, self.b = f(), g()`."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        parts = value.elts if isinstance(value, (ast.Tuple, ast.List)) else ()
+        aligned = len(parts) == len(target.elts) and not any(isinstance(part, ast.Starred) for part in parts)
+        for position, item in enumerate(target.elts):
+            _note_target(item, parts[position] if aligned else value, owner, assigned)
+    elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+        assigned.setdefault((owner, target.attr), value)
 
 
 def _loaded(nodes: list[ast.Attribute | ast.Call | ast.Subscript]) -> dict[str, bool]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gradlint.frame import Frame
-from gradlint.frontends.static.heap import ITEMS, Heap
+from gradlint.frontends.static.heap import ITEMS, Heap, tick
 from gradlint.frontends.static.language import attributes, branches, calls, expressions, iteration, statements, truth
 from gradlint.frontends.static.record import tensors_inside
 from gradlint.frontends.static.record.tape import PHI, RawNode, Tape, frames_of
@@ -106,11 +106,16 @@ class Switch:
 
 @dataclass(slots=True, eq=False)
 class Loop:
-    """A loop that is running: its place, the pass that it is in (from 0), and whether the number of passes is known."""
+    """A loop that is running: its place, the pass that it is in (from 0), and whether the number of passes is known.
+
+    Of a `sampled` one a few passes stand for all; it began at `birth`.
+    """
 
     place: Frame
     iteration: int = 0
     exact: bool = False
+    sampled: bool = False
+    birth: int = field(default_factory=tick)
 
 
 @dataclass(slots=True, eq=False)
@@ -123,7 +128,11 @@ class Run:
     `built` lists the modules in the order of their making, `called` and `places` the places of their calls (in the
     program that runs, and in all), `outputs` what each outermost call gave, `inputs` what it got, `leaves` the node of
     each tensor without a history, `optimized` the tensors that an optimizer was given, `frozen` the places that turned
-    a tensor's gradient off, all by the identity of the value (the values are kept alive by `keep`).
+    a tensor's gradient off, `kept` the node of what was put into an unknown plain value, all by the identity of the
+    value (the values are kept alive by `keep`). `partly` are the
+    modules of which some op may not have been read, `open` those of which some part may be read unseen, `odd` the
+    functions that a decorator may have changed; `trying` counts the handlers around us that wait for arguments that do
+    not fit, `patched` says that the program replaced something in a library.
     """
 
     project: Project
@@ -155,7 +164,7 @@ class Run:
     leaf_writes: list[Frame] = field(default_factory=list)
     declared: dict[int, dict[str, str]] = field(default_factory=dict)
     hooks: dict[int, list[tuple[bool, Value]]] = field(default_factory=dict)
-    reparametrised: dict[int, list[tuple[str, str, list[Tensor], Tensor]]] = field(default_factory=dict)
+    reparametrised: dict[int, list[tuple[str, str, list[Tensor], Tensor, Layer | None]]] = field(default_factory=dict)
     customs: dict[Any, Any] = field(default_factory=dict)
     training: TrainingState = field(default_factory=TrainingState)
     answers: dict[int, Value] = field(default_factory=dict)
@@ -163,6 +172,12 @@ class Run:
     ran: set[int] = field(default_factory=set)
     executed: set[int] = field(default_factory=set)
     keep: list[Any] = field(default_factory=list)
+    partly: set[int] = field(default_factory=set)
+    kept: dict[int, int] = field(default_factory=dict)
+    open: set[int] = field(default_factory=set)
+    odd: set[int] = field(default_factory=set)
+    trying: int = 0
+    patched: bool = False
 
     # --- evaluation
 
@@ -239,7 +254,9 @@ class Run:
         self.heap.write(target, key, content)
 
     def extend(self, target: Sequence, items: Iterable[Value]) -> None:
-        """Appends to a list, so that a branch can take it back."""
+        """Appends to a list, so that a branch can take it back. What other passes of a loop append stays unknown."""
+        if target.exact and any(loop.sampled and target.birth < loop.birth for loop in self.loops):
+            self.write(target, "exact", False)
         if self.heap.watchers:
             self.heap.write(target, "items", [*target.items, *items])
         else:
@@ -312,6 +329,7 @@ class Run:
         self.gap(at, why)
         if not sources:
             return Unknown(why)
+        self.doubt()
         return Unknown(why, self.linked(NodeKind.OPAQUE, name or "opaque", sources, at, Passage.UNKNOWN, Reason.OPAQUE))
 
     def join(self, values: Iterable[Value]) -> Value:
@@ -331,6 +349,11 @@ class Run:
     def gap(self, at: ast.AST | None, why: str) -> None:
         """Notes that something stayed unknown."""
         self.gaps.append(Gap(self.frame(at) if at is not None and self.activation else None, why))
+
+    def doubt(self) -> None:
+        """Notes that the modules that are running may compute more than was read."""
+        if self.modules:
+            self.partly.update(map(id, self.modules))
 
     def module_parameters(self, value: Value) -> dict[str, Tensor]:
         """The parameters of a module by their dotted names, in the order of `named_parameters()`, each tensor once."""

@@ -63,7 +63,7 @@ def _misspelt(cls: Class) -> Iterator[Fault]:
 def _early(cls: Class) -> Iterator[Fault]:
     """Of a class right below a library's module: what it registers before that is ready to."""
     method = _methods(cls.node).get(CONSTRUCTOR)
-    if method is None or not all(isinstance(base, External) and is_module_base(base) for base in cls.bases):
+    if method is None or not all(isinstance(base, External) and _needs_to_be_made(base) for base in cls.bases):
         return
     if _is_ready_at_once(method):
         return
@@ -73,6 +73,11 @@ def _early(cls: Class) -> Iterator[Fault]:
     early = [(name, node) for name, node in filled if node.lineno < ready and _makes_module(node.value)]
     if early:
         yield EARLY, early[0][1], tuple(name for name, _ in early)
+
+
+def _needs_to_be_made(base: External) -> bool:
+    """Whether a class of modules keeps its parts in tables that its constructor makes; Jittor looks them up later."""
+    return is_module_base(base) and not base.name.startswith("jittor.")
 
 
 def _is_ready_at_once(method: ast.FunctionDef) -> bool:

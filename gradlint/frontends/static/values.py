@@ -44,18 +44,23 @@ class Symbol(Value):
     """A plain Python value that is not known: a shape's size, a loop's counter, a command-line argument.
 
     `type` is the name of its Python type ("int", "float", "bool", "str") or "" where that is not known either. It never
-    holds a tensor, so nothing that is computed from it carries a gradient.
+    holds a tensor, so nothing that is computed from it carries a gradient. `holder` is the object that it is a part of.
     """
 
     type: str = ""
+    holder: Value | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Unknown(Value):
-    """What could not be read. `node` is the opaque value of the graph that stands for the tensors in it, if any."""
+    """What could not be read. `node` is the opaque value of the graph that stands for the tensors in it, if any.
+
+    `holder` is the object that it is a part of, which keeps what is put into it.
+    """
 
     why: str
     node: int = NO_NODE
+    holder: Value | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -263,7 +268,7 @@ class Super(Value):
     cls: Class
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, eq=False)
 class Arguments:
     """The evaluated arguments of a call. `exact` is false where an unknown `*` or `**` may have given more."""
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from gradlint import ops
 from gradlint.frontends.recorder.replaying.sites import CallGraph, is_backward
 from gradlint.frontends.recorder.replaying.statements import (
     FUNCTIONS,
@@ -44,6 +45,7 @@ REPORTED = re.compile(
     r"loss|acc|metric|hist|score|total|running|avg|mean|err|log|time|curve|best_?(?!model)\w*$", re.IGNORECASE
 )
 KEEPING = frozenset({"eval"})
+DENSITY = "log_prob"
 
 
 @dataclass(frozen=True)
@@ -231,4 +233,12 @@ def reported(element: ast.expr, need: Need) -> bool:
 
 
 def _evaluates(element: ast.expr) -> bool:
-    return any(observes(node) for node in ast.walk(element) if isinstance(node, ast.Call))
+    """Whether an expression whose value is used evaluates: `log(p)` does not, though it is called like a report."""
+    found = (node for node in ast.walk(element) if isinstance(node, ast.Call))
+    return any(observes(call) and not _computes(call) for call in found)
+
+
+def _computes(call: ast.Call) -> bool:
+    """Whether a call is an op, or a distribution's density, by its name: `torch.log(p)`, `p.log()`, `log_prob(a)`."""
+    name = last(call.func)
+    return name == DENSITY or ops.lookup("torch", name) is not None

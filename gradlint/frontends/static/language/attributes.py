@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from gradlint.frontends.static import modules_of_project, vocabulary
 from gradlint.frontends.static.heap import ABSENT
 from gradlint.frontends.static.language.branches import alternatives
+from gradlint.frontends.static.language.unread_objects import absorb, part, part_of_symbol
 from gradlint.frontends.static.python import values as python_values
 from gradlint.frontends.static.record.tensors_inside import is_module_class
 from gradlint.frontends.static.torch import hub_classes
 from gradlint.frontends.static.torch import training as torch_training
 from gradlint.frontends.static.values import (
-    NO_NODE,
     Arguments,
     Bound,
     Choice,
@@ -28,6 +28,7 @@ from gradlint.frontends.static.values import (
     Mapping,
     Method,
     ModuleValue,
+    Partial,
     Property,
     Sequence,
     Super,
@@ -40,7 +41,7 @@ from gradlint.frontends.static.values import (
 if TYPE_CHECKING:
     from gradlint.frontends.static.run import Activation, Run
 
-TRAINING = "training"
+TRAINING, GRADIENT = "training", "grad"
 ESCAPE_HATCH = "__getattr__"
 
 
@@ -101,6 +102,8 @@ def _special(run: Run, value: Instance, name: str, at: ast.AST) -> Value:
     hook = in_class(value.cls, ESCAPE_HATCH)
     if hook is not None and not _running(run, hook):
         return run.call(bind(run, hook, value, at), Arguments((Constant(name),)), at)
+    if run.modules and is_module_class(value.cls):
+        run.open.add(id(value))
     return Unknown(f"no attribute {name!r} was seen to be set")
 
 
@@ -178,7 +181,9 @@ def _of_tensor(run: Run, value: Tensor, name: str, at: ast.AST) -> Value:
     if given is not None:
         return given
     kept = value.state.get(name)
-    return kept if isinstance(kept, Value) else Unknown(f"no attribute {name!r} of a tensor is known", run.read(value))
+    if isinstance(kept, Value):
+        return kept
+    return part(run, value, f"no attribute {name!r} of a tensor is known", run.read(value), at)
 
 
 def _of_foreign(run: Run, value: Foreign, name: str, at: ast.AST) -> Value:
@@ -196,7 +201,7 @@ def _of_external(run: Run, value: External, name: str, at: ast.AST) -> Value:
         return Constant(value.name.rpartition(".")[2])
     full = f"{value.name}.{name}"
     source = run.project.find(run.activation.module, full)
-    return ModuleValue(source) if source else External(full)
+    return ModuleValue(source) if source else modules_of_project.of_library(full)
 
 
 def _of_module(run: Run, value: ModuleValue, name: str, at: ast.AST) -> Value:
@@ -206,11 +211,11 @@ def _of_module(run: Run, value: ModuleValue, name: str, at: ast.AST) -> Value:
 
 def _of_unknown(run: Run, value: Unknown, name: str, at: ast.AST) -> Value:
     torch_training.get_attribute(run, value, name, at)
-    return Unknown(value.why, value.node)
+    return part(run, value, value.why, value.node, at)
 
 
 def _of_symbol(run: Run, value: Symbol, name: str, at: ast.AST) -> Value:
-    return Symbol()
+    return part_of_symbol(run, value)
 
 
 _PLAIN = (Unknown, Symbol, Constant, Sequence, Mapping)
@@ -247,11 +252,22 @@ def assign(run: Run, value: Value, name: str, content: Value, at: ast.AST) -> No
         case Layer() | Tensor() | Foreign():
             if not vocabulary.set_attribute(run, value, name, content, at):
                 run.write(value.state if isinstance(value, (Tensor, Foreign)) else value.attributes, name, content)
+                if isinstance(value, Tensor) and name != GRADIENT:
+                    absorb(run, value, (content,), at)
         case ModuleValue(source=source):
             run.write(modules_of_project.scope(run, source).names, name, content)
         case Unknown():
             torch_training.set_attribute(run, value, name, content, at)
             absorb(run, value, (content,), at)
+        case External() if isinstance(content, CODE):
+            run.gap(at, f"{value.name}.{name} is replaced")
+            run.patched = True
+        case Symbol():
+            absorb(run, value, (content,), at)
+
+
+CODE = (Function, Bound, Class, Partial)
+"""What changes what a library computes when it takes the place of one of its functions."""
 
 
 def _assign_instance(run: Run, value: Instance, name: str, content: Value, at: ast.AST) -> None:
@@ -265,14 +281,6 @@ def _assign_instance(run: Run, value: Instance, name: str, content: Value, at: a
         return
     if not (is_module_class(value.cls) and vocabulary.set_attribute(run, value, name, content, at)):
         run.write(value.attributes, name, content)
-
-
-def absorb(run: Run, value: Unknown, contents: tuple[Value, ...], at: ast.AST | None) -> None:
-    """Lets an unknown object keep what was put into it: what it gives from now on may depend on that."""
-    if run.nodes_in(contents):
-        grown = run.opaque(value.why, (value, *contents), at)
-        if grown.node != NO_NODE:
-            run.write(value, "node", grown.node)
 
 
 def delete(run: Run, value: Value, name: str) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gradlint.frontends.static.heap import ABSENT, Cell, Change, read, tick
+from gradlint.frontends.static.language.node_facts import text_of
 from gradlint.frontends.static.record.tape import PHI
 from gradlint.frontends.static.values import (
     NO_NODE,
@@ -85,7 +86,7 @@ def _doubted(run: Run, test: ast.expr | None, taken: bool) -> Iterator[None]:
         yield
         return
     negated = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
-    text = ast.unparse(test.operand if isinstance(test, ast.UnaryOp) and negated else test)
+    text = text_of(test.operand if isinstance(test, ast.UnaryOp) and negated else test)
     run.doubts.append(Condition(text, taken is not negated, run.frame(test)))
     try:
         yield
@@ -136,13 +137,20 @@ def _is_younger(target: Any, began: int) -> bool:
 
 
 def _join_changes(run: Run, ways: list[dict[Cell, Change]], began: int) -> None:
-    """Writes into every place that some way changed what all of them have there."""
+    """Writes into every place that some way changed what all of them have there.
+
+    What was made inside of a way comes first: a join of it with another reads it as its way left it.
+    """
     places = {cell: change for way in ways for cell, change in way.items()}
-    for cell, change in places.items():
+    for cell, change in _younger_first(places, began):
         old = read(change.target, change.key)
         own = _is_younger(change.target, began)
         contents = [way[cell].content if cell in way else old for way in ways if cell in way or not own]
         _write_joined(run, change, contents)
+
+
+def _younger_first(places: dict[Cell, Change], began: int) -> list[tuple[Cell, Change]]:
+    return sorted(places.items(), key=lambda place: not _is_younger(place[1].target, began))
 
 
 def _write_joined(run: Run, place: Change, contents: list[Any]) -> None:
@@ -176,7 +184,7 @@ def settle(run: Run, first: int, signals: Iterable[str], alive: bool = True, dea
     for pending in reversed(chosen):
         before = run.heap.before(pending.mark)
         places = {**before, **pending.changes}
-        for cell, change in places.items():
+        for cell, change in _younger_first(places, pending.began):
             if change.target is dead:
                 continue
             now = read(change.target, change.key)
@@ -206,7 +214,7 @@ def _join_contents(run: Run, place: Change, one: Any, other: Any) -> Any:
         return _join_items(run, one, other)
     if place.key == "node":
         return run.linked(NodeKind.OP, PHI, [n for n in (one, other) if n != NO_NODE], None, Passage.FLOWS)
-    if place.key == "exact":
+    if place.key in ("exact", "leaf"):
         return one and other
     return one if one == other else None if place.key in ("shape", "dtype") else other
 
@@ -288,4 +296,6 @@ def settled(run: Run, choice: Choice) -> Value:
     tensors = [o for o in present if isinstance(o, Tensor)]
     if not tensors or any(not isinstance(o, (Tensor, Unknown)) for o in present):
         return choice
+    if any(isinstance(o, Constant) and o.value is None for o in choice.options):
+        run.doubt()
     return phi(run, present) if len(present) > 1 else tensors[0]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from gradlint.frontends.static import untraceable, vocabulary
 from gradlint.frontends.static.language import classes, function_calls, module_calls
-from gradlint.frontends.static.language.attributes import absorb, in_class
+from gradlint.frontends.static.language.attributes import in_class
 from gradlint.frontends.static.language.branches import alternatives
+from gradlint.frontends.static.language.unread_objects import absorb, call_back, part, part_of_symbol
 from gradlint.frontends.static.python import container_objects
 from gradlint.frontends.static.python import functions as python_functions
 from gradlint.frontends.static.python import values as python_values
@@ -36,6 +37,7 @@ from gradlint.frontends.static.values import (
     Sequence,
     Super,
     Symbol,
+    Tensor,
     Unknown,
     Value,
 )
@@ -126,6 +128,8 @@ def _external(run: Run, function: External, arguments: Arguments, at: ast.AST) -
         return given
     if function.name.startswith(PURE_LIBRARIES) and not run.nodes_in(tuple(arguments)):
         return Unknown(f"{function.name} is not evaluated")
+    run.doubt()
+    call_back(run, tuple(arguments), at)
     return run.opaque(f"{function.name} is not known", (*arguments,), at, function.name)
 
 
@@ -154,21 +158,27 @@ def _present(choice: Choice) -> tuple[Value, ...]:
 
 
 def _unknown_method(run: Run, receiver: Value, name: str, arguments: Arguments, at: ast.AST) -> Value:
-    if isinstance(receiver, Symbol) and not run.nodes_in(tuple(arguments)):
-        return Symbol()
+    if isinstance(receiver, Symbol):
+        absorb(run, receiver, tuple(arguments), at)
+        return part_of_symbol(run, receiver)
     if isinstance(receiver, Instance) and (special := _delegated(run, receiver, name, arguments, at)) is not None:
         return special
     if isinstance(receiver, Unknown):
+        run.doubt()
         absorb(run, receiver, tuple(arguments), at)
-        return Unknown(receiver.why, receiver.node)
-    return run.opaque(f"method {name!r} is not known", (receiver, *arguments), at, name)
+        return part(run, receiver, receiver.why, receiver.node, at)
+    result = run.opaque(f"method {name!r} is not known", (receiver, *arguments), at, name)
+    if isinstance(receiver, Tensor):
+        absorb(run, receiver, tuple(arguments), at)
+        return part(run, receiver, result.why, result.node, at)
+    return result
 
 
 def _delegated(run: Run, receiver: Instance, name: str, arguments: Arguments, at: ast.AST) -> Value | None:
     """A method that an instance has from the library class that it extends, or from Python."""
     if receiver.base is not None:
         return vocabulary.call_method(run, receiver.base, name, settled(run, arguments), at)
-    if (idle := hub_classes.method(receiver, name)) is not None:
+    if (idle := hub_classes.method(run, receiver, name, arguments, at)) is not None:
         return idle
     if DATA in receiver.attributes:
         return container_objects.item_method(run, receiver, name, arguments, at)
@@ -185,6 +195,8 @@ def _class_method(run: Run, cls: Class, name: str, arguments: Arguments, at: ast
 
 def _unknown(run: Run, function: Unknown, arguments: Arguments, at: ast.AST) -> Value:
     torch_training.escaped(run, arguments, at)
+    run.doubt()
+    call_back(run, tuple(arguments), at)
     result = run.opaque(function.why, (function, *arguments), at)
     if not run.modules:
         torch_training.forwarded(run, function, result, at)
@@ -212,14 +224,26 @@ def _bound(run: Run, function: Bound, arguments: Arguments, at: ast.AST) -> Valu
     return result
 
 
+def _of_library(handler: Callable[[Run, Any, Arguments, ast.AST], Value]) -> Callable[..., Value]:
+    """A handler of a library's functions, which ask for the arguments that those cannot do without."""
+
+    def checked(run: Run, function: Any, arguments: Arguments, at: ast.AST) -> Value:
+        try:
+            return handler(run, function, arguments, at)
+        except IndexError:
+            return run.opaque("an argument is missing", (function, *arguments), at)
+
+    return checked
+
+
 _CALLERS: dict[type, Callable[[Run, Any, Arguments, ast.AST], Value]] = {
     Function: _function,
     Bound: _bound,
     Class: _class,
     Instance: _instance,
     Layer: _layer,
-    External: _external,
-    Method: _method,
+    External: _of_library(_external),
+    Method: _of_library(_method),
     Partial: _partial,
     Choice: _choice,
     Unknown: _unknown,

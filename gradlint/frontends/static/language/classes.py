@@ -12,7 +12,7 @@ from gradlint.frontends.static.python import container_objects
 from gradlint.frontends.static.python import values as python_values
 from gradlint.frontends.static.python.keys import DATA
 from gradlint.frontends.static.record.tensors_inside import MODULE_BASES, is_module, is_module_base, is_module_class
-from gradlint.frontends.static.torch import hub_classes
+from gradlint.frontends.static.torch import hub_classes, hub_settings
 from gradlint.frontends.static.values import (
     Arguments,
     Class,
@@ -44,7 +44,7 @@ def define(run: Run, node: ast.ClassDef) -> Value:
     """Runs a class statement."""
     bases = tuple(run.evaluate(base) for base in node.bases if not isinstance(base, ast.Starred))
     cls = Class(node.name, node, run.activation.scope, bases)
-    cls.order = (cls, *_linearised([base for base in bases if _is_class(base)]))
+    cls.order = (cls, *_linearised([base for base in bases if _is_class(base)]), *hub_settings.mixins(run, bases))
     _run_body(run, cls)
     cls.decorators = tuple(run.evaluate(decorator) for decorator in reversed(node.decorator_list))
     if _descends(cls, ENUMS):
@@ -118,7 +118,14 @@ def is_record(cls: Class) -> bool:
         if isinstance(base, Class)
         for d in base.decorators
     )
-    return decorated or _descends(cls, RECORDS) or hub_classes.is_settings(cls)
+    return decorated or _descends(cls, RECORDS) or hub_settings.is_settings(cls)
+
+
+def _is_record_after(cls: Class, after: Class | None) -> bool:
+    """Whether the next class of the project in the order behind `after` is one whose constructor Python writes."""
+    order = cls.order[cls.order.index(after) + 1 :] if after in cls.order else ()
+    following = next((base for base in order if isinstance(base, Class)), None)
+    return following is not None and is_record(following)
 
 
 def instantiate(run: Run, cls: Class, arguments: Arguments, at: ast.AST) -> Value:
@@ -191,12 +198,16 @@ def _fill_fields(run: Run, instance: Instance, arguments: Arguments, at: ast.AST
                 name = statement.target.id
                 value = _field(run, cls, name, given, arguments, at)
                 run.write(instance.attributes, name, value)
-    if arguments.named and (_descends(instance.cls, RECORDS) or hub_classes.is_settings(instance.cls)):
+    if hub_settings.is_settings(instance.cls):
+        hub_settings.keep(run, instance, arguments.named)
+    elif arguments.named and _descends(instance.cls, RECORDS):
         for name, value in arguments.named.items():
             run.write(instance.attributes, name, value)
     after = in_class(instance.cls, POST_INIT)
     if after is not None:
         run.call(bind(run, after, instance, at), Arguments(), at)
+    elif hub_settings.is_settings(instance.cls):
+        hub_settings.finish(run, instance, Arguments(), at)
 
 
 def _field(run: Run, cls: Class, name: str, given: list[Value], arguments: Arguments, at: ast.AST) -> Value:
@@ -261,7 +272,9 @@ def call_library_base(run: Run, receiver: Super, name: str, arguments: Arguments
     """`super().method(…)` where no class of the project further on defines the method."""
     instance = receiver.receiver
     if name == CONSTRUCTOR:
-        if isinstance(instance, Instance):
+        if isinstance(instance, Instance) and _is_record_after(instance.cls, receiver.cls):
+            _fill_fields(run, instance, arguments, at)
+        elif isinstance(instance, Instance):
             initialise_base(run, instance, receiver.cls, arguments, at)
         return Constant(None)
     if name == "__new__" and arguments.positional:
@@ -286,11 +299,11 @@ def _base_method(run: Run, instance: Instance, name: str, arguments: Arguments, 
             found = vocabulary.call_method(run, instance.base, name, arguments, at)
     if found is not None:
         return found
-    found = hub_classes.method(instance, name)
+    found = hub_classes.method(run, instance, name, arguments, at)
     if found is not None:
         return found
     known = all(isinstance(base, (Class, External)) for base in instance.cls.order)
-    if known and not is_module_class(instance.cls):
+    if known and not is_module_class(instance.cls) and not run.nodes_in(tuple(arguments)):
         return Unknown(f"super().{name} is not known")
     return run.opaque(f"super().{name} is not known", (instance, *arguments), at)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from gradlint.frontends.static.language.branches import Signal, alternatives
-from gradlint.frontends.static.language.conditions import assume
-from gradlint.frontends.static.language.loops import UNROLLED
+from gradlint.frontends.static.language.conditions import assume, note_test
+from gradlint.frontends.static.language.loops import UNROLLED, uncounted
 from gradlint.frontends.static.language.targets import assign
 from gradlint.frontends.static.python import keys
 from gradlint.frontends.static.values import Mapping, Scope, Sequence, Value
@@ -63,18 +64,24 @@ def _nested(
         return True
     generator = generators[depth]
     items, exact = first or run.iterate(run.evaluate(generator.iter), generator.iter)
-    for item in items[:UNROLLED]:
-        assign(run, generator.target, item)
-        exact = _filtered(run, generators, depth, each) and exact
+    if not exact and not items:
+        run.doubt()
+    with nullcontext() if exact and len(items) <= UNROLLED else uncounted(run):
+        for item in items[:UNROLLED]:
+            assign(run, generator.target, item)
+            exact = _filtered(run, generators, depth, each) and exact
     return exact and len(items) <= UNROLLED
 
 
 def _filtered(run: Run, generators: list[ast.comprehension], depth: int, each: Callable[[], None]) -> bool:
     sure = True
     for test in generators[depth].ifs:
-        answer = run.truth(run.evaluate(test))
+        value = run.evaluate(test)
+        answer = run.truth(value)
         if answer is False:
             return True
+        if answer is None:
+            note_test(run, value, test)
         sure = sure and answer is True
     if sure:
         return _nested(run, generators, depth + 1, each)

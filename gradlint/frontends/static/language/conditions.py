@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gradlint.frontends.static.language.branches import RAISE, Signal, alternatives
+from gradlint.frontends.static.language.node_facts import text_of
 from gradlint.frontends.static.values import Choice, Constant, Instance, Symbol, Tensor, Value
 from gradlint.graph import NodeKind, Passage, Reason, ValueKind
 from gradlint.training import Condition
@@ -94,18 +94,13 @@ def branch(run: Run, at: ast.If) -> str | None:
 
 def _way(run: Run, test: ast.expr, answer: bool, body: list[ast.stmt]) -> Callable[[], Signal]:
     def way() -> Signal:
-        run.doubts.append(Condition(_text(test), answer, run.frame(test)))
+        run.doubts.append(Condition(text_of(test), answer, run.frame(test)))
         try:
             return run.execute(body) if assume(run, test, answer) else RAISE
         finally:
             run.doubts.pop()
 
     return way
-
-
-@functools.lru_cache(maxsize=4096)
-def _text(test: ast.expr) -> str:
-    return ast.unparse(test)
 
 
 def note_test(run: Run, test: Value, at: ast.AST) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 from typing import TYPE_CHECKING
 
 from gradlint.frontends.static import vocabulary
@@ -12,6 +11,7 @@ from gradlint.frontends.static.language.attributes import bind, in_class
 from gradlint.frontends.static.language.branches import Signal
 from gradlint.frontends.static.language.expressions import arguments
 from gradlint.frontends.static.language.functions import CONTEXT_BINDING
+from gradlint.frontends.static.language.node_facts import kept
 from gradlint.frontends.static.language.targets import assign
 from gradlint.frontends.static.values import (
     Arguments,
@@ -51,7 +51,7 @@ def _nested(run: Run, at: ast.With | ast.AsyncWith, depth: int) -> Signal:
         del run.grad[max(grad, 1) :]
 
 
-@functools.lru_cache(maxsize=4096)
+@kept
 def _head(at: ast.With | ast.AsyncWith, depth: int) -> ast.AST:
     """The head of a `with` statement, where Python enters its contexts."""
     last = at.items[depth].context_expr

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import functools
 from typing import TYPE_CHECKING, Any, cast
 
 from gradlint.frontends.static import vocabulary
 from gradlint.frontends.static.language.branches import settle
+from gradlint.frontends.static.language.node_facts import kept
 from gradlint.frontends.static.values import (
     Arguments,
     Choice,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DEPTH = 40
 """Calls inside of each other that are followed; what lies deeper is unknown."""
 
-RECURSIONS = 6
+RECURSIONS = 16
 UNSURE_RECURSIONS = 2
 """How often one function may be inside of itself, and how often under a condition that is not known."""
 
@@ -38,7 +38,11 @@ def _of_library(run: Run, function: Function, at: ast.AST) -> Value:
     key = id(function.node)
     if key not in run.answers:
         run.answers[key] = Symbol()
-        run.answers[key] = call_function(run, function, Arguments((), {}, True), at, on_yield=_ignored)
+        first = len(run.tape.nodes)
+        run.answers[key] = found = call_function(run, function, Arguments((), {}, True), at, on_yield=_ignored)
+        if len(run.tape.nodes) > first:
+            del run.answers[key]
+        return found
     return run.answers[key]
 
 
@@ -50,7 +54,7 @@ def call_function(
     run: Run, function: Function, arguments: Arguments, at: ast.AST, receiver: Value | None = None, on_yield: Any = None
 ) -> Value:
     """Runs a function of the project; `on_yield` is told of every value that it yields while it runs."""
-    from gradlint.frontends.static.run import Activation
+    from gradlint.frontends.static.run import Activation, RaisedError
 
     outer = run.activation
     if not (function.scope.module.user or arguments.positional or arguments.named or receiver or on_yield):
@@ -61,6 +65,8 @@ def call_function(
         )
     if receiver is not None:
         arguments = Arguments((receiver, *arguments.positional), arguments.named, arguments.exact)
+    if run.trying and not fits(function, arguments):
+        raise RaisedError
     names = bind_arguments(function, arguments)
     owner = function.owner
     name = f"{owner.name}.{function.name}" if owner else function.name
@@ -69,6 +75,8 @@ def call_function(
     run.activation = Activation(scope, name, outer, at, first, owner, function.node, outer.depth + 1 if outer else 1)
     run.activation.on_yield = on_yield
     run.ran.add(id(function.node))
+    if id(function.node) in run.odd:
+        run.doubt()
     try:
         return _in_contexts(run, function)
     finally:
@@ -103,7 +111,7 @@ def _in_contexts(run: Run, function: Function) -> Value:
         del run.grad[entered:]
 
 
-@functools.lru_cache(maxsize=4096)
+@kept
 def _head_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
     first = min((d for d in node.decorator_list), key=lambda d: d.lineno, default=node)
     end = first.end_col_offset or first.col_offset
@@ -145,14 +153,14 @@ def _execute(run: Run, node: ast.FunctionDef | ast.AsyncFunctionDef, first: int)
     return signal is None
 
 
-@functools.lru_cache(maxsize=65536)
+@kept
 def _is_enclosing(node: ast.FunctionDef | ast.AsyncFunctionDef, module: ModuleSource) -> bool:
     """Whether functions inside of a function may still read its names when it has ended."""
     text = module.text_of(node)
     return "lambda" in text or text.count("def ") > 1
 
 
-@functools.lru_cache(maxsize=65536)
+@kept
 def yields(node: ast.FunctionDef | ast.AsyncFunctionDef, module: ModuleSource) -> bool:
     """Whether a function is a generator."""
     if "yield" not in module.text_of(node):
@@ -183,6 +191,15 @@ def bind_arguments(function: Function, arguments: Arguments) -> dict[str, Value]
     if signature.kwarg:
         names[signature.kwarg.arg] = Mapping(dict(named), arguments.exact)
     return names
+
+
+def fits(function: Function, arguments: Arguments) -> bool:
+    """Whether a function takes these arguments, as far as that is known: Python raises `TypeError` otherwise."""
+    signature = function.node.args
+    plain = [*signature.posonlyargs, *signature.args]
+    names = {parameter.arg for parameter in (*plain, *signature.kwonlyargs)}
+    foreign = signature.kwarg is None and not arguments.named.keys() <= names
+    return not foreign and (signature.vararg is not None or len(arguments.positional) <= len(plain))
 
 
 def _named(name: str, named: dict[str, Value], defaults: dict[str, Value], exact: bool) -> Value:

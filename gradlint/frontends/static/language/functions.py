@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from gradlint.frontends.static.torch import hub_functions
 from gradlint.frontends.static.torch import modes as torch_modes
 from gradlint.frontends.static.values import (
     Arguments,
@@ -28,6 +29,15 @@ PROPERTIES = frozenset(
     {"builtins.property", "functools.cached_property", "abc.abstractproperty", "torch.jit.unused_property"}
 )
 BINDINGS = {"builtins.staticmethod": "static", "builtins.classmethod": "class"}
+IDLE_PACKAGES = frozenset(
+    """torch functools typing typing_extensions abc contextlib atexit gradlint timm torchvision diffusers
+    jaxtyping beartype typeguard overrides line_profiler pytest unittest hydra click typer tenacity numba numpy
+    builtins dataclasses enum warnings""".split()
+)
+"""Libraries whose decorators leave alone what a function computes: they cache, check, mark or describe."""
+SETTING = frozenset({"merge_with_config_defaults"})
+"""Decorators of transformers that change the arguments of a call by the model's settings."""
+
 CONTEXT_MANAGER = "contextlib.contextmanager"
 CONTEXT_BINDING = "context"
 """Marks a function that `with` runs around its block."""
@@ -83,7 +93,30 @@ def _decorated(run: Run, value: Value, decorator: Value, at: ast.expr) -> Value:
             return Property(getter, value)
         case Function() | Bound() | Class() | Instance() | Partial() if is_own(decorator):
             return _applied(run, value, decorator, at)
+        case Function(name=name) if isinstance(value, Function) and name in SETTING:
+            return _applied(run, value, decorator, at)
+    if not _leaves_alone(decorator):
+        note_odd(run, value)
     return value
+
+
+def _leaves_alone(decorator: Value) -> bool:
+    """Whether a decorator is known to change nothing that a function computes."""
+    match decorator:
+        case External(name=name):
+            root, last = name.partition(".")[0], name.rpartition(".")[2]
+            return root in IDLE_PACKAGES or last in hub_functions.DECORATORS
+        case Function(scope=scope) | Class(scope=scope):
+            return not scope.module.user
+        case Partial(function=inner) | Bound(function=inner):
+            return _leaves_alone(inner)
+    return False
+
+
+def note_odd(run: Run, value: Value) -> None:
+    """Notes a function that something unread may have changed: what calls it may compute more than its text says."""
+    if isinstance(value, Function):
+        run.odd.add(id(value.node))
 
 
 def is_own(decorator: Value) -> bool:
@@ -116,4 +149,5 @@ def _applied(run: Run, value: Value, decorator: Value, at: ast.expr) -> Value:
     result = run.call(decorator, Arguments((value,)), at)
     if isinstance(result, (Function, Class, Bound, Partial, Instance, Property)):
         return result
+    note_odd(run, value)
     return value

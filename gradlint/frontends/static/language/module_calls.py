@@ -35,7 +35,10 @@ def call_instance(run: Run, module: Instance, arguments: Arguments, at: ast.AST)
 
 
 def call_layer(run: Run, layer: Layer, arguments: Arguments, at: ast.AST) -> Value:
-    """Calls a module of a library."""
+    """Calls a module of a library, or what an object of the project that is running has taken over from one."""
+    running = run.modules[-1] if run.modules else None
+    if isinstance(running, Instance) and running.base is layer:
+        return _forward_of_layer(run, layer, arguments, at)
     return _noted(run, layer, arguments, at, _forward_of_layer)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlint.frontends.static import vocabulary
 from gradlint.frontends.static.language.attributes import bind, in_class
+from gradlint.frontends.static.python import surroundings
 from gradlint.frontends.static.values import (
     Arguments,
     Choice,
@@ -238,11 +239,17 @@ def _equal(left: Value, right: Value) -> bool | None:
         return True
     if isinstance(left, External) and isinstance(right, External):
         return left.name == right.name
+    if isinstance(left, BY_IDENTITY) and isinstance(right, BY_IDENTITY):
+        return left is right
     if _definite(left) and _definite(right) and type(left) is not type(right):
         return False
     if isinstance(left, Instance) and isinstance(right, Instance) and left.cls is right.cls:
         return None if "value" not in left.attributes else left is right
     return None
+
+
+BY_IDENTITY = (Class, Function, External)
+"""What is equal to itself alone; of two names of a library the same one is."""
 
 
 def _definite(value: Value) -> bool:
@@ -284,6 +291,8 @@ def _contained(run: Run, item: Value, container: Value) -> bool | None:
         return _is_key(item, container)
     if isinstance(container, Sequence):
         return _is_item(run, item, container)
+    if isinstance(container, External):
+        return surroundings.contained(run, item, container)
     if isinstance(item, Constant) and isinstance(container, Constant):
         found = _computed(lambda one, two: one in two, item.value, container.value)
         return found.value if isinstance(found, Constant) else None

@@ -11,7 +11,7 @@ from gradlint.frontends.static.language import classes, conditions, contexts, fu
 from gradlint.frontends.static.language.branches import Signal, alternatives
 from gradlint.frontends.static.language.operators import BINARY, apply
 from gradlint.frontends.static.language.targets import GLOBAL, NONLOCAL, assign, delete, holder
-from gradlint.frontends.static.values import Constant, Sequence, Tensor, Unknown, Value
+from gradlint.frontends.static.values import Constant, Instance, Sequence, Symbol, Tensor, Unknown, Value
 
 if TYPE_CHECKING:
     from gradlint.frontends.static.run import Run
@@ -49,8 +49,21 @@ def _augmented(run: Run, at: ast.AugAssign) -> Signal:
     result: Value | None = None
     if isinstance(left, Tensor):
         result = vocabulary.operator(run, f"i{name}", left, right, at)
-    assign(run, at.target, apply(run, name, plain, left, right, at) if result is None else result)
+    if result is None:
+        result = apply(run, name, plain, left, right, at)
+    assign(run, at.target, Symbol("int") if _is_counted(run, at.target, result) else result)
     return None
+
+
+def _is_counted(run: Run, target: ast.expr, result: Value) -> bool:
+    """Whether `self.steps += 1` counts passes of a loop of which only a few run, in an object that is older."""
+    if not isinstance(target, ast.Attribute) or not isinstance(target.value, ast.Name):
+        return False
+    if not isinstance(result, Constant) or type(result.value) is not int or not run.loops:
+        return False
+    owner = run.evaluate(target.value)
+    birth = getattr(owner.attributes, "birth", 0) if isinstance(owner, Instance) else 0
+    return any(loop.sampled and birth < loop.birth for loop in run.loops)
 
 
 def _loaded(target: ast.expr) -> ast.expr:
@@ -147,8 +160,12 @@ def _try(run: Run, at: Any) -> Signal:
         return signal if signal is not None else run.execute(at.orelse)
 
     ways = [body, *(_handling(run, handler) for handler in handlers)]
+    fitting = bool(handlers) and all(_is_misfit(handler) for handler in handlers)
     sure = not handlers or _only_imports(at.body)
-    signal = _first_that_runs(run, ways) if sure else alternatives(run, ways)
+    if fitting:
+        signal = _first_that_fits(run, ways)
+    else:
+        signal = _first_that_runs(run, ways) if sure else alternatives(run, ways)
     if at.finalbody:
         ended = run.execute(at.finalbody)
         signal = ended or signal
@@ -158,6 +175,23 @@ def _try(run: Run, at: Any) -> Signal:
 def _is_idle(handler: ast.ExceptHandler) -> bool:
     """Whether a handler only ends the program, or does nothing."""
     return all(isinstance(s, (ast.Raise, ast.Pass)) for s in handler.body)
+
+
+def _is_misfit(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler is there for arguments that a function does not take."""
+    return isinstance(handler.type, ast.Name) and handler.type.id == "TypeError"
+
+
+def _first_that_fits(run: Run, ways: list[Callable[[], Signal]]) -> Signal:
+    """The first way whose calls take what they are given."""
+    run.trying += 1
+    unknown = len(run.gaps)
+    try:
+        return _first_that_runs(run, ways)
+    finally:
+        run.trying -= 1
+        if len(run.gaps) > unknown:
+            run.doubt()
 
 
 def _only_imports(body: list[ast.stmt]) -> bool:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from gradlint.frontends.static import vocabulary
 from gradlint.frontends.static.heap import ABSENT
-from gradlint.frontends.static.language.attributes import absorb, bind, in_class
+from gradlint.frontends.static.language.attributes import bind, in_class
 from gradlint.frontends.static.language.branches import alternatives
-from gradlint.frontends.static.python.keys import DATA, UNKNOWN_KEY, key_of
+from gradlint.frontends.static.language.unread_objects import absorb, part, part_of_symbol
+from gradlint.frontends.static.python.keys import DATA, UNKNOWN_KEY, entries_at, key_of, unplaced
+from gradlint.frontends.static.torch import hub_functions
 from gradlint.frontends.static.values import (
     Arguments,
     Choice,
@@ -64,8 +66,10 @@ def get(run: Run, value: Value, key: Value, at: ast.AST) -> Value:
         case Layer() | Instance():
             return _of_object(run, value, key, at)
         case Symbol(type=kind):
-            return Symbol(kind if kind == "str" else "")
-        case External() | Class():
+            return Symbol(kind) if kind == "str" else part_of_symbol(run, value)
+        case External():
+            return hub_functions.item(run, value, key) or value
+        case Class():
             return value
     return _of_unknown(run, value, key, at)
 
@@ -78,7 +82,7 @@ def _of_unknown(run: Run, value: Value, key: Value, at: ast.AST) -> Value:
         if isinstance(key, Constant) and isinstance(key.value, str) and key.value in value.state:
             return value.state[key.value]
     if isinstance(value, Unknown):
-        return Unknown(value.why, value.node)
+        return part(run, value, value.why, value.node, at)
     return run.opaque("an item of what is not known", (value, key), at, "getitem")
 
 
@@ -118,8 +122,8 @@ def _of_mapping(run: Run, value: Mapping, key: Value) -> Value:
     if isinstance(key, Choice):
         return run.join([_of_mapping(run, value, option) for option in key.options])
     hashable = key_of(key)
-    if hashable is not None and hashable in value.items:
-        return value.items[hashable]
+    if hashable is not None and (found := entries_at(value, hashable)):
+        return run.join(found)
     if value.factory is not None and hashable is not None:
         made = run.call(value.factory, Arguments(), ast.Pass(lineno=1, col_offset=0))
         run.write(value.items, hashable, made)
@@ -216,7 +220,7 @@ def assign(run: Run, value: Value, key: Value, content: Value, at: ast.AST) -> N
                 run.write(value, "node", run.opaque("an assignment", (value, content), at, "setitem").node)
         case Layer() | Instance():
             _assign_part(run, value, key, content, at)
-        case Unknown():
+        case Unknown() | Symbol():
             absorb(run, value, (content,), at)
         case Foreign():
             name = key.value if isinstance(key, Constant) and isinstance(key.value, str) else UNKNOWN_KEY
@@ -237,10 +241,15 @@ def _assign_item(run: Run, value: Sequence, key: Value, content: Value) -> None:
 
 def _assign_entry(run: Run, value: Mapping, key: Value, content: Value) -> None:
     hashable = key_of(key)
-    if hashable is None:
-        run.write(value, "exact", False)
-        hashable = (UNKNOWN_KEY, len(value.items))
-    run.write(value.items, hashable, content)
+    if hashable is not None:
+        run.write(value.items, hashable, content)
+        return
+    run.write(value, "exact", False)
+    before = unplaced(value)
+    for known, kept in before.items():
+        run.write(value.items, known, run.join((kept, content)))
+    if not before:
+        run.write(value.items, (UNKNOWN_KEY, len(value.items)), content)
 
 
 def _assign_part(run: Run, value: Layer | Instance, key: Value, content: Value, at: ast.AST) -> None:

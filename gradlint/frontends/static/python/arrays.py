@@ -34,10 +34,13 @@ IMAGES = frozenset({"cv2.imread", "cv2.imdecode", "imageio.imread", "skimage.io.
 """Functions that read an image as bytes."""
 
 BYTES = "uint8"
+MODES = frozenset("L P RGB RGBA RGBX CMYK YCbCr LAB HSV".split())
+"""Modes of PIL's images whose channels are bytes."""
+
 CASTING = frozenset({"astype", "integers", "randint"})
 """Methods of arrays and generators that are told the dtype of what they make."""
 
-WRITES = frozenset("fill sort put itemset resize setflags".split())
+WRITES = frozenset("fill sort put itemset setflags".split())
 
 
 def call(run: Run, root: str, name: str, args: Arguments, at: ast.AST) -> Value | None:
@@ -97,6 +100,12 @@ def as_bytes(args: Arguments) -> Tensor | None:
     return Tensor(NO_NODE, None, BYTES, ValueKind.ARRAY) if _cast(args) == BYTES else None
 
 
+def converted_image(run: Run, args: Arguments) -> Tensor | None:
+    """`image.convert("RGB")` of PIL; None for a conversion to anything but bytes."""
+    mode = run.constant(args.named.get("mode") or next(iter(args.positional), None))
+    return Tensor(NO_NODE, None, BYTES, ValueKind.ARRAY) if mode in MODES else None
+
+
 def _as_array(run: Run, value: Value, at: ast.AST) -> Value:
     if _is_torch(value):
         return leave(run, value, "__array__", at, ValueKind.ARRAY)
@@ -138,12 +147,12 @@ def method(run: Run, receiver: Tensor, name: str, args: Arguments, at: ast.AST) 
 
 KEEPING = frozenset(
     """astype getitem copy reshape transpose flatten ravel squeeze repeat take asarray array stack
-    ascontiguousarray expand_dims concatenate moveaxis swapaxes rollaxis flip cvtColor resize tolist item __float__
-    __int__ float32 float64""".split()
+    ascontiguousarray expand_dims concatenate moveaxis swapaxes rollaxis flip cvtColor resize crop rotate convert tolist
+    item __float__ __int__ float32 float64""".split()
 )
 """Functions and methods after which the numbers of an array are as large as before."""
 
-_SAME = frozenset("copy reshape transpose flatten ravel squeeze clip repeat take".split())
+_SAME = frozenset("copy reshape transpose flatten ravel squeeze clip repeat take resize crop rotate convert".split())
 
 
 def _cast(args: Arguments) -> str | None:

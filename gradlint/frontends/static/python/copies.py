@@ -16,6 +16,7 @@ from gradlint.frontends.static.values import (
     Mapping,
     Sequence,
     Tensor,
+    Unknown,
     Value,
 )
 
@@ -73,6 +74,12 @@ def _copy_choice(run: Run, value: Choice, known: dict[int, Value], deep: bool) -
     return made
 
 
+def _copy_unknown(run: Run, value: Unknown, known: dict[int, Value], deep: bool) -> Value:
+    """An object of its own: what is done to the copy (`.eval()`) leaves the original as it is."""
+    made = known[id(value)] = Unknown(value.why, value.node)
+    return made
+
+
 def _copy_foreign(run: Run, value: Foreign, known: dict[int, Value], deep: bool) -> Value:
     made = known[id(value)] = Foreign(value.name, dict(value.arguments), {}, value.made)
     made.state.update((key, _inner(run, item, known, deep)) for key, item in value.state.items())
@@ -112,6 +119,7 @@ _COPIERS: dict[type, Callable[..., Value]] = {
     Instance: _copy_instance,
     Layer: _copy_layer,
     Choice: _copy_choice,
+    Unknown: _copy_unknown,
     Foreign: _copy_foreign,
     Tensor: _copy_tensor,
 }

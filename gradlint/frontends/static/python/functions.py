@@ -5,15 +5,19 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gradlint.frontends.static import vocabulary
 from gradlint.frontends.static.language import operators
 from gradlint.frontends.static.language.attributes import bind, callee, in_class
 from gradlint.frontends.static.python import numbers as python_numbers
-from gradlint.frontends.static.python import objects
+from gradlint.frontends.static.python import objects, patterns, surroundings
 from gradlint.frontends.static.python import sequences as python_sequences
-from gradlint.frontends.static.record.tensors_inside import is_module, is_module_base, is_module_class
+from gradlint.frontends.static.python.instances import CALLABLES, is_instance
+from gradlint.frontends.static.record.tensors_inside import is_module, is_module_class
+from gradlint.frontends.static.torch import hub_classes
+from gradlint.frontends.static.torch.module_names import OF_EVERY_MODULE, may_have
 from gradlint.frontends.static.values import (
     Arguments,
     Bound,
@@ -26,7 +30,6 @@ from gradlint.frontends.static.values import (
     Instance,
     Layer,
     Mapping,
-    Method,
     Partial,
     Property,
     Sequence,
@@ -42,25 +45,6 @@ if TYPE_CHECKING:
 
 NONE = Constant(None)
 Handler = Callable[["Run", Arguments, ast.AST], Value | None]
-PLAIN_TYPES: dict[str, type | tuple[type, ...]] = {
-    "builtins.int": int,
-    "builtins.float": float,
-    "builtins.str": str,
-    "builtins.bool": bool,
-    "builtins.bytes": bytes,
-    "numbers.Number": (int, float),
-    "numbers.Integral": int,
-    "numbers.Real": (int, float),
-}
-CONTAINERS: dict[str, tuple[str, ...]] = {
-    "builtins.list": ("list",),
-    "builtins.tuple": ("tuple",),
-    "builtins.set": ("set",),
-}
-ABSTRACT = frozenset({"Iterable", "Sequence", "Sized", "Collection", "Container"})
-MAPPINGS = frozenset({"dict", "OrderedDict", "defaultdict", "Mapping", "MutableMapping"})
-TENSORS = frozenset({"torch.Tensor", "torch.FloatTensor", "torch.cuda.FloatTensor", "torch.autograd.Variable"})
-CALLABLES = (Function, Bound, Class, Partial, External, Layer, Method)
 
 
 def _getattr(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
@@ -92,14 +76,18 @@ def has_attribute(value: Value, name: str) -> bool | None:
     if isinstance(value, Instance):
         if name in value.attributes or in_class(value.cls, name) is not None:
             return True
+        if (usual := hub_classes.has(value, name)) is not None:
+            return usual
         own = all(isinstance(base, Class) or base_is_plain(base) for base in value.cls.order)
-        return (name in MODULE_NAMES if is_module_class(value.cls) else False) if own else None
+        return (name in OF_EVERY_MODULE if is_module_class(value.cls) else False) if own else None
     if isinstance(value, Class):
         return in_class(value, name) is not None or None
     if isinstance(value, Constant):
         return hasattr(value.value, name)
     if isinstance(value, Layer):
-        return True if name in value.attributes or name in value.arguments or name in MODULE_NAMES else None
+        return _of_layer(value, name)
+    if isinstance(value, External):
+        return surroundings.has_name(value.name, name)
     if isinstance(value, Foreign) and name in value.state:
         return True
     if isinstance(value, Foreign) and value.name == objects.NAMESPACE:
@@ -109,8 +97,11 @@ def has_attribute(value: Value, name: str) -> bool | None:
     return None
 
 
-MODULE_NAMES = frozenset({"training", "parameters", "modules", "children", "train", "eval", "to", "apply", "forward"})
-MODULE_NAMES |= {"state_dict", "named_parameters", "named_modules", "register_buffer", "zero_grad", "load_state_dict"}
+def _of_layer(value: Layer, name: str) -> bool | None:
+    if name in value.attributes or name in value.arguments or name in OF_EVERY_MODULE:
+        return True
+    listed = value.known and value.name.startswith("torch.nn.")
+    return False if listed and not may_have(name) else None
 
 
 def base_is_plain(base: Value) -> bool:
@@ -150,59 +141,6 @@ def _isinstance(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
         return None
     answer = is_instance(run, arguments.positional[0], arguments.positional[1])
     return Symbol("bool") if answer is None else Constant(answer)
-
-
-def is_instance(run: Run, value: Value, cls: Value) -> bool | None:
-    """Whether a value is an object of a class (or of one of several); None where that is not known."""
-    if isinstance(cls, Sequence):
-        answers = [is_instance(run, value, one) for one in cls.items]
-        return True if True in answers else None if None in answers or not cls.exact else False
-    if isinstance(value, Choice):
-        options = {is_instance(run, option, cls) for option in value.options}
-        return options.pop() if len(options) == 1 else None
-    if isinstance(value, (Unknown, Choice)) or not isinstance(cls, (Class, External)):
-        return None
-    if isinstance(cls, Class):
-        return cls in value.cls.order if isinstance(value, Instance) else False
-    return _is_external(value, cls.name)
-
-
-def _is_external(value: Value, name: str) -> bool | None:
-    last = name.rpartition(".")[2]
-    if isinstance(value, Constant):
-        kind = PLAIN_TYPES.get(name)
-        return isinstance(value.value, kind) if kind else False
-    if isinstance(value, Symbol):
-        kind = PLAIN_TYPES.get(name)
-        return None if not value.type else bool(kind) and value.type == last
-    if isinstance(value, Sequence):
-        return value.kind in CONTAINERS.get(name, ()) or last in ABSTRACT
-    if isinstance(value, Mapping):
-        return last in MAPPINGS
-    if isinstance(value, Tensor):
-        return (
-            (True if name in TENSORS else value.parameter if last == "Parameter" else False) or None
-            if last == "ndarray"
-            else (name in TENSORS or (value.parameter and last == "Parameter"))
-        )
-    return _is_object(value, name, last)
-
-
-def _is_object(value: Value, name: str, last: str) -> bool | None:
-    if isinstance(value, Layer):
-        if name == "torch.nn.Module":
-            return True
-        if value.name.rpartition(".")[2] == last:
-            return True
-        return None if last.startswith("_") else False
-    if isinstance(value, Instance):
-        if is_module_base(External(name)) and last == "Module":
-            return is_module(value)
-        known = [base.name.rpartition(".")[2] for base in value.cls.order if isinstance(base, External)]
-        return True if last in known else None if any(isinstance(b, Unknown) for b in value.cls.order) else False
-    if isinstance(value, Foreign):
-        return True if value.name.rpartition(".")[2] == last else None
-    return (last == "Callable") if isinstance(value, CALLABLES) else None
 
 
 def _issubclass(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
@@ -300,6 +238,12 @@ def _property(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
     return Property(given[0], given[1] if len(given) > 1 else None) if given else None
 
 
+def _binding(kind: str, arguments: Arguments) -> Value | None:
+    """`staticmethod(f)`, `classmethod(f)`: what a library made binds to nothing anyway."""
+    given = arguments.positional[0] if arguments.positional else None
+    return replace(given, binding=kind) if isinstance(given, Function) else given
+
+
 def _attrgetter(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
     return Unknown("an attribute getter")
 
@@ -312,7 +256,8 @@ def _property_method(run: Run, receiver: Property, name: str, arguments: Argumen
 
 def foreign_method(run: Run, receiver: Foreign, name: str, arguments: Arguments, at: ast.AST) -> Value | None:
     """A method of an object of the standard library."""
-    return objects.method(run, receiver, name, arguments, at)
+    found = patterns.method(run, receiver, name, arguments, at)
+    return found if found is not None else objects.method(run, receiver, name, arguments, at)
 
 
 def _format(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
@@ -331,6 +276,8 @@ FUNCTIONS: dict[str, Handler] = {
     "builtins.globals": _globals,
     "builtins.super": _super,
     "builtins.property": _property,
+    "builtins.staticmethod": lambda run, arguments, at: _binding("static", arguments),
+    "builtins.classmethod": lambda run, arguments, at: _binding("class", arguments),
     "builtins.print": _nothing,
     "builtins.exit": _ends,
     "builtins.quit": _ends,
@@ -352,6 +299,8 @@ FUNCTIONS: dict[str, Handler] = {
     **python_numbers.FUNCTIONS,
     **python_sequences.FUNCTIONS,
     **objects.FUNCTIONS,
+    **surroundings.FUNCTIONS,
+    **patterns.FUNCTIONS,
 }
 """What a call of a function of Python's own gives, by its full name; None where it is not known."""
 

@@ -32,6 +32,17 @@ def key_of(key: Value) -> Any:
     return id(key) if isinstance(key, (Instance, Class)) else None
 
 
+def entries_at(mapping: Mapping, key: Any) -> list[Value]:
+    """What a dict may have under a key: the entry of that key, and those whose own key is not known."""
+    known = [mapping.items[key]] if key in mapping.items else []
+    return known if mapping.exact else [*known, *unplaced(mapping).values()]
+
+
+def unplaced(mapping: Mapping) -> dict[Any, Value]:
+    """The entries of a dict whose keys are not known."""
+    return {key: value for key, value in mapping.items.items() if isinstance(key, tuple) and key[:1] == (UNKNOWN_KEY,)}
+
+
 def put(mapping: Mapping, key: Value, content: Value) -> None:
     """Adds an entry to a dict that is being made."""
     hashable = key_of(key)

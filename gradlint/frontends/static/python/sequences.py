@@ -61,6 +61,18 @@ def _distinct(run: Run, items: list[Value]) -> list[Value]:
     return list(found.values())
 
 
+def _from_keys(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
+    """`dict.fromkeys(names, value)`."""
+    if not arguments.positional:
+        return None
+    items, exact = run.iterate(arguments.positional[0], at)
+    content = arguments.positional[1] if len(arguments.positional) > 1 else Constant(None)
+    made = Mapping({}, exact)
+    for item in items:
+        keys.put(made, item, content)
+    return made
+
+
 def _dict(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
     made = Mapping(made=run.frame(at), exact=arguments.exact)
     for value in arguments.positional[:1]:
@@ -279,6 +291,7 @@ FUNCTIONS: dict[str, Handler] = {
     "builtins.frozenset": _collected("set"),
     "collections.deque": _collected("list"),
     "builtins.dict": _dict,
+    "builtins.dict.fromkeys": _from_keys,
     "collections.OrderedDict": _dict,
     "collections.defaultdict": _defaultdict,
     "collections.Counter": lambda run, arguments, at: Mapping(exact=False),

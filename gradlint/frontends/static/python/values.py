@@ -72,9 +72,23 @@ def _of_function(value: Value, name: str) -> Value:
         return Constant(value.name)
     if name == "__wrapped__":
         return value
+    if name == "__code__" and isinstance(value, Function):
+        return _code(value)
     if isinstance(value, Property):
         return Method(value, name)
+    if isinstance(value, Partial) and name in ("func", "args", "keywords"):
+        parts = {"args": Sequence(list(value.positional), "tuple"), "keywords": Mapping(dict(value.named))}
+        return parts.get(name, value.function)
     return Unknown(f"attribute {name!r} of a function")
+
+
+def _code(value: Function) -> Foreign:
+    """The code object of a function: the names of its parameters, then of what its body assigns."""
+    given = value.node.args
+    parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs, *filter(None, (given.vararg, given.kwarg))]
+    stored = (n.id for n in ast.walk(value.node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+    names = dict.fromkeys([*(parameter.arg for parameter in parameters), *stored])
+    return Foreign("types.CodeType", {}, {"co_varnames": Sequence([Constant(n) for n in names], "tuple")})
 
 
 def namespace(value: Instance | Class) -> Mapping:
@@ -211,6 +225,19 @@ def _number(run: Run, receiver: Sequence, arguments: Arguments, at: ast.AST) -> 
     return Symbol("int")
 
 
+def _index(run: Run, receiver: Sequence, arguments: Arguments, at: ast.AST) -> Value:
+    """The position of the first item that is equal to a known one, where all before it are known too."""
+    missing = object()
+    wanted = run.constant(arguments.positional[0], missing) if len(arguments.positional) == 1 else missing
+    for position, item in enumerate(receiver.items if wanted is not missing else ()):
+        known = run.constant(item, missing)
+        if known is missing:
+            break
+        if known == wanted:
+            return Constant(position)
+    return Symbol("int")
+
+
 def _united(run: Run, receiver: Sequence, arguments: Arguments, at: ast.AST) -> Value:
     items = list(receiver.items)
     for value in arguments.positional:
@@ -240,7 +267,7 @@ _SEQUENCE: dict[str, _Method] = {
     "discard": _unchanged,
     "close": _unchanged,
     "count": _number,
-    "index": _number,
+    "index": _index,
     "union": _united,
     "intersection": _united,
     "difference": _united,
@@ -276,10 +303,11 @@ def _get(run: Run, receiver: Mapping, arguments: Arguments, at: ast.AST) -> Valu
         return default
     key = keys.key_of(arguments.positional[0])
     if key is not None and key in receiver.items:
-        return receiver.items[key]
+        return run.join(keys.entries_at(receiver, key))
     if key is None:
         return run.join([*receiver.items.values(), default])
-    return default if receiver.exact else run.join([Unknown("a key that was not seen to be set"), default])
+    found = keys.entries_at(receiver, key) or [Unknown("a key that was not seen to be set")]
+    return default if receiver.exact else run.join([*found, default])
 
 
 def _pop_key(run: Run, receiver: Mapping, arguments: Arguments, at: ast.AST) -> Value:

@@ -100,7 +100,10 @@ def sources(run: Run, args: Arguments) -> tuple[Source, ...]:
     found: dict[int, Source] = {}
     named: list[tuple[int | str, Value]] = [*enumerate(args.positional), *args.named.items()]
     for place, value in named:
-        for tensor in (value,) if isinstance(value, Tensor) else run.tensors_in(value):
+        inner = (value,) if isinstance(value, Tensor) else run.tensors_in(value)
+        if inner and isinstance(value, Sequence) and not value.exact:
+            run.doubt()
+        for tensor in inner:
             node = run.read(tensor)
             if node != NO_NODE and node not in found:
                 found[node] = _source(run, node, place, tensor)
@@ -242,7 +245,7 @@ def spread(run: Run, written: Tensor, write: int, at: ast.AST | None) -> None:
             NodeKind.OP,
             run.tape.nodes[write].native,
             at,
-            call=run.tape.call(),
+            call=run.tape.nodes[write].call,
             inplace=True,
             dtype=other.dtype,
             shape=other.shape,

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 DEPTH = 3
 REQUIRES_GRAD = "requires_grad"
+FORWARD = ".forward"
+MADE_INSIDE = "nn.Parameter"
+"""What a parameter without a name is called."""
 
 
 def any_hidden(module: Instance | Layer) -> bool:
@@ -63,6 +66,23 @@ def hidden(
                 yield _described(run, "tensor", holder, "", [value], value.made, held)
             elif kind := _container_of(value):
                 yield from _in_container(run, holder, kind, value, registered, held)
+    yield from _made_inside(run, held)
+
+
+def _made_inside(run: Run, held: set[int]) -> Iterator[Hidden]:
+    """Parameters that a forward pass makes anew and that no module ever holds, one a place."""
+    fresh = [t for t in run.keep if isinstance(t, Tensor) and t.parameter and _is_of_forward(t.made)]
+    if not fresh:
+        return
+    holders = (module for module in run.built.values() if not _is_of_forward(module.made))
+    registered = {id(tensor) for module in holders for _, tensor in named_parameters(module)}
+    lost = [t for t in fresh if id(t) not in registered and t.state.get(REQUIRES_GRAD, True) is True]
+    for tensor in {tensor.made: tensor for tensor in reversed(lost)}.values():
+        yield _described(run, "tensor", MADE_INSIDE, "", [tensor], tensor.made, held)
+
+
+def _is_of_forward(made: Frame | None) -> bool:
+    return made is not None and made.user and made.function.endswith(FORWARD)
 
 
 def _in_container(

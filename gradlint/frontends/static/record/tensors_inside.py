@@ -22,6 +22,7 @@ from gradlint.frontends.static.values import (
     Scope,
     Sequence,
     Super,
+    Symbol,
     Tensor,
     Unknown,
     Value,
@@ -47,6 +48,8 @@ def collect(run: Run, value: Any) -> list[Tensor | Unknown]:
         kind = type(inner)
         if kind is Tensor or (kind is Unknown and inner.node != NO_NODE):
             found.append(inner)
+        elif kind is Symbol and id(inner) in run.kept:
+            found.append(Unknown("what was put into it", run.kept[id(inner)]))
         elif kind in _PARTS and id(inner) not in seen:
             seen.add(id(inner))
             queue.extend(_PARTS[kind](inner))

@@ -118,9 +118,14 @@ def _repeat(x: Any, repeats: Any) -> Shape:
     return tuple(sized(lambda s, r: s * r, s, r) for s, r in zip(padded, repeats, strict=True))
 
 
+EMPTY = (0,)
+"""The shape of `torch.tensor([])`, which may be joined with tensors of any rank."""
+
+
 @rule("cat", "concat", "concatenate", takes="tensors dim")
 def _cat(tensors: Any, dim: Any = 0) -> Shape:
     shapes = [known_shape(tensor) for tensor in tensors]
+    shapes = [shape for shape in shapes if shape != EMPTY] or shapes
     axis = axis_of(dim, len(shapes[0]))
     columns = [set(sizes) for sizes in zip(*shapes, strict=True)]
     joined = [

@@ -60,11 +60,15 @@ def with_errors(run: Run, events: Iterable[Event], targets: Iterable[int]) -> It
 
 
 def _enters_again(run: Run, flow: Flow, before: Event, event: Event) -> bool:
-    """Whether a loss leads back to computed values of the graph that an earlier pass has freed."""
+    """Whether a loss leads back to computed values of the graph that an earlier pass has freed.
+
+    All results of one call (the outputs and the last state of a recurrent layer) stand on one graph.
+    """
     nodes = run.tape.nodes
     computed = (n for n in flow.certainly_behind(before.node) if nodes[n].kind is NodeKind.OP)
     freed = {node for node in computed if nodes[node].requires_grad is True}
-    again = flow.certainly_behind(event.node) & freed
+    calls = {nodes[node].call for node in freed if nodes[node].call > 0}
+    again = {n for n in flow.certainly_behind(event.node) if n in freed or nodes[n].call in calls}
     return bool(again) and event.node != before.node
 
 

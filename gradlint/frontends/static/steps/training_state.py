@@ -32,6 +32,10 @@ class Update:
     place: Frame | None
 
 
+FREED = " freed"
+"""Where a parameter that was frozen and set free again keeps how many events came before."""
+
+
 @dataclass(slots=True, eq=False)
 class TrainingState:
     """The working state of the training events of one run.
@@ -40,9 +44,9 @@ class TrainingState:
     `gradients` and `updates` are by node, `owners` the identity of the tensor that a node is,
     `aliases` that of the tensor whose memory a value (`w.data`) has, by the `id` of the value. `scaled` are the losses
     that a scaler gave, `created` the loops that a module was built in. `autocast` holds the first node and the type of
-    the autocast regions that are open, `half` the nodes of those in float16 that were left, `halved` the parameters
-    that are float16. `statements` are the assignments of a module by the value that they assign,
-    `loops` those of a function, by the `id` of its node.
+    the autocast regions that are open, `half` the nodes of those in float16 that were left, with the undecided tests
+    around, `halved` the parameters that are float16, with how many events came before. `statements` are the assignments
+    of a module by the value that they assign, `loops` those of a function, by the `id` of its node.
     """
 
     numbers: dict[Any, int] = field(default_factory=dict)
@@ -54,8 +58,8 @@ class TrainingState:
     scaled: set[int] = field(default_factory=set)
     created: dict[int, tuple[Frame, ...]] = field(default_factory=dict)
     autocast: list[tuple[int, str]] = field(default_factory=list)
-    half: list[tuple[int, int]] = field(default_factory=list)
-    halved: set[int] = field(default_factory=set)
+    half: list[tuple[int, int, tuple[Condition, ...]]] = field(default_factory=list)
+    halved: dict[int, int] = field(default_factory=dict)
     statements: dict[int, dict[int, ast.stmt]] = field(default_factory=dict)
     loops: dict[int, list[ast.For | ast.While]] = field(default_factory=dict)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from gradlint import ops
 from gradlint.frame import Frame
 from gradlint.frontends.static.record.tape import PHI, Tape, frames_of
-from gradlint.frontends.static.steps.training_state import identity
-from gradlint.frontends.static.values import Tensor
+from gradlint.frontends.static.steps.training_state import FREED, identity
+from gradlint.frontends.static.values import Tensor, Unknown
 from gradlint.graph import NodeKind, Passage, Reason
 from gradlint.training import Event, EventKind, TrainingStep
 
@@ -75,6 +75,14 @@ class Flow:
     def ahead(self, nodes: Iterable[int]) -> set[int]:
         """All values that were made of some values with gradient."""
         return _closure(nodes, self.targets)
+
+    def summed(self, one: int, other: int) -> set[int]:
+        """All values that were made of parts of two losses that the losses do not have in common."""
+        weights = [node for node in self.owners if self.tape.nodes[node].kind is NodeKind.PARAMETER]
+        made = self.ahead(weights) - set(weights)
+        learnt = {node for node in made if self.tape.nodes[node].requires_grad is not False}
+        first, second = self.certainly_behind(one) & learnt, self.certainly_behind(other) & learnt
+        return self.ahead(first - second) & self.ahead(second - first)
 
     def value_of(self, node: int) -> set[int]:
         """All values that one was computed from, also where it left its history on the way."""
@@ -160,17 +168,19 @@ def _told(run: Run, events: list[Event]) -> list[Event]:
     reached = [(e, behind[e.node]) for e in passes] + [(e, flow.behind(e.node)) for e in asked]
     fed = set().union(*(nodes for _, nodes in reached)) if reached else set()
     told = [_forward(event, reached) if event.kind is EventKind.FORWARD else event for event in _with_modes(told)]
-    told = [e for e in told if e.kind is not EventKind.KEPT or _is_kept(e, passes, behind)]
+    told = [e for e in told if e.kind is not EventKind.KEPT or _is_kept(run, flow, e, passes, behind)]
     kept = list(_kept(flow, told, fed))
     return sorted(told + kept, key=lambda e: e.order) if kept else told
 
 
-def _is_kept(event: Event, passes: list[Event], behind: dict[int | None, set[int]]) -> bool:
-    """Whether a list keeps what was backpropagated before and is not backpropagated again."""
+def _is_kept(run: Run, flow: Flow, event: Event, passes: list[Event], behind: dict[int | None, set[int]]) -> bool:
+    """Whether a list keeps what was backpropagated before, or was made of it, and is not backpropagated again."""
     if event.facts.get("written"):
         return True
-    older = event.facts["older"]
-    used = [e for e in passes if older in behind[e.node] and e.facts["trainable"]]
+    own = flow.behind(event.facts["older"])
+    weights = [node for node in own & flow.owners.keys() if _is_trainable(run, flow.owners[node])]
+    learnt = (own & flow.ahead(weights)) - flow.owners.keys()
+    used = [e for e in passes if learnt & behind[e.node] and e.facts["trainable"]]
     return bool(used) and all(e.order < event.order and not e.facts.get("create") for e in used)
 
 
@@ -200,10 +210,11 @@ def _backward(run: Run, flow: Flow, event: Event, behind: set[int]) -> Event:
     unknown = event.node is None or any(nodes[node].kind is NodeKind.OPAQUE for node in behind)
     facts = event.facts | {
         "reached": reached,
-        "trainable": tuple(n for n in reached if _is_trainable(run, n)),
+        "trainable": tuple(n for n in reached if _is_trainable(run, n, event.order)),
         "networks": tuple(n for n in reached if _is_parameter(run, n)),
         "recurrent": _recurrent(flow, behind),
-        "half": _half(run, flow, behind, reached),
+        "half": _half(run, flow, event, behind, reached),
+        "scaled": event.facts.get("scaled") or _is_scaled(run, behind),
         "multiplied": event.node is not None and nodes[event.node].native in SCALING,
         "minimised": _minimised(flow, event.node),
     }
@@ -212,16 +223,24 @@ def _backward(run: Run, flow: Flow, event: Event, behind: set[int]) -> Event:
     return event if unknown or learns else _detached(flow, event)
 
 
+def _is_scaled(run: Run, behind: set[int]) -> bool:
+    """Whether a loss, or one of the values that it may be, was scaled."""
+    values = (run.training.values.get(number) for number in run.training.scaled)
+    return any(isinstance(value, (Tensor, Unknown)) and value.node in behind for value in values)
+
+
 def _is_parameter(run: Run, number: int) -> bool:
     tensor = run.training.values.get(number)
     return isinstance(tensor, Tensor) and tensor.parameter
 
 
-def _is_trainable(run: Run, number: int) -> bool:
-    """Whether a tensor is a parameter that nothing froze."""
+def _is_trainable(run: Run, number: int, order: int | None = None) -> bool:
+    """Whether a tensor is a parameter that nothing froze, or that was set free again before an event."""
     tensor = run.training.values.get(number)
-    frozen = isinstance(tensor, Tensor) and (tensor.state.get("requires_grad") is False or id(tensor) in run.frozen)
-    return _is_parameter(run, number) and not frozen
+    if not isinstance(tensor, Tensor) or not tensor.parameter or tensor.state.get("requires_grad") is False:
+        return False
+    freed = tensor.state.get(FREED)
+    return id(tensor) not in run.frozen or (freed is not None and order is not None and freed <= order)
 
 
 def _learns(run: Run, flow: Flow, behind: set[int]) -> bool:
@@ -239,9 +258,21 @@ def _detached(flow: Flow, event: Event) -> Event:
     if not cuts:
         return event
     of_loss = [cut for cut in cuts if any(_is_loss(flow, node) for node in flow.behind(cut[0]))]
+    of_loss = of_loss or [cut for cut in cuts if _is_measure(flow, *cut[:2], event.node)]
+    of_loss = [cut for cut in of_loss if not any(_is_loss(flow, n) for n in flow.ahead([cut[1]]))]
     _, target, reason = of_loss[0] if of_loss else cuts[-1]
     facts = event.facts | {"reason": str(reason), "native": flow.tape.nodes[target].native, "on_loss": bool(of_loss)}
     return replace(event, blamed=target, written=flow.frame(target), facts=facts)
+
+
+def _is_measure(flow: Flow, source: int, target: int, loss: int | None) -> bool:
+    """Whether a value that leaves its history is a loss by hand: one number, of which only the loss is made."""
+    number = flow.tape.nodes[source]
+    ahead = flow.value_of(loss) - flow.value_of(target) if loss is not None else set()
+    read = Counter(into for _, into in flow.tape.edges if into in ahead)
+    shapes = {node: flow.tape.nodes[node].shape for node in ahead}
+    numbers = all(read[node] == 1 if shape is None else shape == () for node, shape in shapes.items())
+    return number.kind is NodeKind.OP and number.shape == () and numbers
 
 
 def _is_loss(flow: Flow, node: int) -> bool:
@@ -254,13 +285,14 @@ def _recurrent(flow: Flow, behind: set[int]) -> str:
     return next((native for node in sorted(behind) if (native := flow.tape.nodes[node].native) in RECURRENT), "")
 
 
-def _half(run: Run, flow: Flow, behind: set[int], reached: tuple[int, ...]) -> str:
+def _half(run: Run, flow: Flow, event: Event, behind: set[int], reached: tuple[int, ...]) -> str:
     """Why the gradients are float16: "autocast" or "half"; empty where they are not for sure."""
-    regions = run.training.half
+    regions = [(a, b) for a, b, tests in run.training.half if not event.opposes(tests)]
     ops_inside = [n for n in behind if flow.tape.nodes[n].kind is NodeKind.OP and any(a <= n < b for a, b in regions)]
     if ops_inside:
         return "autocast"
-    return "half" if reached and run.training.halved.intersection(reached) else ""
+    since = [run.training.halved[number] for number in reached if number in run.training.halved]
+    return "half" if any(order <= event.order for order in since) else ""
 
 
 LOOKED_THROUGH = frozenset({"mean", "sum", "item", "mul", "__mul__", "div", "truediv", "add", "__add__", PHI})
@@ -294,8 +326,9 @@ def _kept(flow: Flow, events: list[Event], fed: set[int]) -> Iterator[Event]:
         losses = list(dict.fromkeys(event.node for event in passes if event.node is not None))
         if len(losses) < 2 or any(event.facts.get("create") for event in passes):
             continue
-        both = flow.ahead(losses[:1]) & flow.ahead(losses[1:2]) - fed
+        both = flow.ahead(losses[:1]) & flow.ahead(losses[1:2]) - fed or flow.summed(losses[0], losses[1]) - fed
         both = {node for node in both if flow.tape.nodes[node].native != PHI and flow.tape.nodes[node].at is not None}
-        if both:
+        lists = {event.facts.get("newer") for event in events if event.kind is EventKind.KEPT}
+        if both and not flow.behind(min(both)) & lists:
             node = min(both)
             yield replace(passes[1], kind=EventKind.KEPT, frame=flow.frame(node), node=node, facts={})

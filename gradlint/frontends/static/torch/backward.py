@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gradlint.frontends.static.record.kept_sums import note_sums
@@ -15,13 +16,15 @@ from gradlint.frontends.static.torch.optimizers import (
 from gradlint.frontends.static.values import (
     NO_NODE,
     Arguments,
+    Sequence,
+    Tensor,
     Unknown,
     Value,
 )
-from gradlint.training import EventKind
+from gradlint.training import HELD, EventKind
 
 if TYPE_CHECKING:
-    from gradlint.frontends.static.run import Run
+    from gradlint.frontends.static.run import Activation, Run
 
 CLIPPING = frozenset({"clip_grad_norm_", "clip_grad_value_", "clip_grad_norm", "clip_grads_with_norm_", "clip_grad_"})
 """Functions that bound gradients."""
@@ -43,8 +46,27 @@ def backward(run: Run, loss: Value | None, args: Arguments, at: ast.AST, by_fram
         "framework": by_framework,
         "subject": number,
         "grad": run.grad_enabled,
+        HELD: _held(run),
     }
     note(run, EventKind.BACKWARD, at, node=None if node == NO_NODE else node, facts=facts)
+
+
+def _held(run: Run) -> dict[str, tuple[int, ...]]:
+    """The values that the running functions' own names stand for, by function."""
+    found: dict[str, tuple[int, ...]] = {}
+    activation: Activation | None = run.activation
+    while activation is not None:
+        values = [v for v in activation.scope.names.values() if isinstance(v, (Tensor, Sequence))]
+        found[activation.name] = tuple(node for v in values for node in _nodes_of(v))
+        activation = activation.outer
+    return found
+
+
+def _nodes_of(value: Value) -> Iterator[int]:
+    if isinstance(value, Tensor) and value.node != NO_NODE:
+        yield value.node
+    for item in value.items if isinstance(value, Sequence) else ():
+        yield from _nodes_of(item)
 
 
 def _made_by(at: ast.AST) -> str:

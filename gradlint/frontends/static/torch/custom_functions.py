@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gradlint.frame import Frame
 from gradlint.frontends.static.language.attributes import in_class
 from gradlint.frontends.static.values import (
+    NO_NODE,
     Arguments,
+    Choice,
     Class,
     Constant,
     External,
@@ -28,16 +32,18 @@ CONTEXT = "torch.autograd.function.FunctionCtx"
 MISSING = "its backward is missing"
 COUNT = "its backward returns the wrong number of gradients"
 NOTHING = "its backward returns no gradient for an input that needs one"
+ZERO = "its backward returns zeros for an input that the output depends on"
 """What the recorder says of the same faults."""
 
 
 def apply(run: Run, cls: Class, arguments: Arguments, at: ast.AST) -> Value:
     """`Function.apply(…)`: one value with an edge from every tensor among the arguments."""
-    first = len(run.tape.nodes)
+    first, drawn = len(run.tape.nodes), len(run.tape.edges)
     shown = _forward(run, cls, arguments, at)
-    behind = _behind(run, shown, first)
+    behind = _behind(run, shown, first, drawn)
+    touched = _behind(run, shown, first, drawn, blocked=True)
     gradients = _gradients(run, cls, at)
-    fault, closed = _judged(run, arguments, gradients, behind)
+    fault, closed = _judged(run, arguments, gradients, behind, touched)
     node = run.add(NodeKind.OP, f"Function:{cls.name}", at, call=run.tape.call())
     for position, value in enumerate(arguments.positional):
         blocked = position in closed
@@ -45,8 +51,17 @@ def apply(run: Run, cls: Class, arguments: Arguments, at: ast.AST) -> Value:
         for source in run.nodes_in((value,)):
             run.tape.link(source, node, *fact)
     place = _backward_at(cls)
-    run.customs[id(at), cls.name] = FunctionCheck(cls.name, fault, place, run.frame(at), (node,))
+    _note(run, cls, FunctionCheck(cls.name, fault, place, run.frame(at), (node,)))
     return _result(shown, node)
+
+
+def _note(run: Run, cls: Class, found: FunctionCheck) -> None:
+    """One check for all calls of a function: with the first fault, and the values that all of them made."""
+    before = run.customs.get(id(cls.node))
+    if before is not None:
+        main = before if before.fault or not found.fault else found
+        found = replace(main, nodes=(*before.nodes, *found.nodes))
+    run.customs[id(cls.node)] = found
 
 
 def _forward(run: Run, cls: Class, arguments: Arguments, at: ast.AST) -> Value:
@@ -101,11 +116,15 @@ def _only_known_bases(cls: Class) -> bool:
     return all(isinstance(base, (Class, External)) for base in cls.order)
 
 
-def _behind(run: Run, shown: Value, first: int) -> set[int]:
-    """The values that the forward's result depends on through ops that would pass a gradient on."""
+def _behind(run: Run, shown: Value, first: int, drawn: int, blocked: bool = False) -> set[int]:
+    """The values that the forward's result depends on through ops that would pass a gradient on, or through any.
+
+    `first` is its first node, `drawn` the number of edges that were there before it.
+    """
     sources: dict[int, list[int]] = {}
-    for (source, target), (passage, reason) in run.tape.edges.items():
-        if target >= first and (passage is Passage.FLOWS or reason is Reason.GRAD_DISABLED):
+    drawn_since = itertools.islice(reversed(run.tape.edges.items()), len(run.tape.edges) - drawn)
+    for (source, target), (passage, reason) in drawn_since:
+        if target >= first and (blocked or passage is Passage.FLOWS or reason is Reason.GRAD_DISABLED):
             sources.setdefault(target, []).append(source)
     found = set(run.nodes_in(shown))
     queue = list(found)
@@ -116,8 +135,13 @@ def _behind(run: Run, shown: Value, first: int) -> set[int]:
     return found
 
 
-def _judged(run: Run, arguments: Arguments, gradients: Value | None, behind: set[int]) -> tuple[str, set[int]]:
-    """The fault, empty where there is none or where it cannot be told, and the inputs that get no gradient."""
+def _judged(
+    run: Run, arguments: Arguments, gradients: Value | None, behind: set[int], touched: set[int]
+) -> tuple[str, set[int]]:
+    """The fault, empty where there is none or where it cannot be told, and the inputs that get no gradient.
+
+    A step function whose only gradient is zero everywhere hides that nothing before it can learn.
+    """
     count = len(arguments.positional)
     if gradients is None:
         return MISSING, set(range(count))
@@ -129,10 +153,27 @@ def _judged(run: Run, arguments: Arguments, gradients: Value | None, behind: set
         return COUNT, set()
     closed = {i for i, item in enumerate(items[:count]) if isinstance(item, Constant) and item.value is None}
     learning = {i for i in closed if isinstance(arguments.positional[i], Tensor)}
-    every = {i for i, value in enumerate(arguments.positional) if isinstance(value, Tensor)}
+    every = {i for i, value in enumerate(arguments.positional) if isinstance(value, (Tensor, Unknown, Choice))}
     given = [arguments.positional[i] for i in learning]
-    needing = any(isinstance(t, Tensor) and t.parameter and run.read(t) in behind for t in given)
-    return (NOTHING if needing or (learning and learning == every) else ""), learning
+    needing = any(isinstance(t, Tensor) and t.parameter and _is_behind(run, t, behind) for t in given)
+    zero = {i for i in every - learning if _is_zero(run, items[i])}
+    zeros = {i for i in zero if _is_behind(run, arguments.positional[i], touched if zero == every else behind)}
+    fault = NOTHING if needing or (learning and learning == every) else ZERO if zeros else ""
+    return fault, learning | zeros
+
+
+ZEROS = frozenset({"zeros", "zeros_like", "new_zeros"})
+
+
+def _is_zero(run: Run, gradient: Value) -> bool:
+    """Whether a gradient is a tensor of zeros that nothing was written into."""
+    if not isinstance(gradient, Tensor) or gradient.node == NO_NODE:
+        return False
+    return run.tape.nodes[gradient.node].native in ZEROS
+
+
+def _is_behind(run: Run, value: Value, behind: set[int]) -> bool:
+    return isinstance(value, Tensor) and run.read(value) in behind
 
 
 def _backward_at(cls: Class) -> Frame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from gradlint.frontends.static.record.emission import data
+from gradlint.frontends.static.record.emission import data, requires_grad
 from gradlint.frontends.static.values import (
     NO_NODE,
     Arguments,
@@ -40,6 +40,7 @@ SHUFFLE = 2
 FIRST_SAMPLER = 3
 """Positions of a loader's arguments: whether it shuffles, and its sampler."""
 
+SEQUENTIAL = "torch.utils.data.SequentialSampler"
 SAMPLERS = frozenset({"sampler", "batch_sampler"})
 IMAGE_SETS = "torchvision.datasets."
 
@@ -71,6 +72,9 @@ def _loader(run: Run, args: Arguments, dataset: Value, at: ast.AST) -> Constant:
 
 def _may_mix(run: Run, args: Arguments) -> bool:
     """Whether a loader mixes its items, or may: it shuffles, has a sampler, or has arguments that are not known."""
+    sampler = args.named.get("sampler")
+    if isinstance(sampler, Foreign) and sampler.name == SEQUENTIAL and "batch_sampler" not in args.named:
+        return False
     if not args.exact or len(args.positional) > FIRST_SAMPLER or not SAMPLERS.isdisjoint(args.named):
         return True
     given = args.positional[SHUFFLE] if len(args.positional) > SHUFFLE else args.named.get("shuffle", Constant(False))
@@ -106,7 +110,7 @@ def method(run: Run, receiver: Foreign, name: str, args: Arguments, at: ast.AST)
             return Sequence([batch(run, receiver, at)], "generator", exact=False)
         return Symbol("int") if name == "__len__" else batch(run, receiver, at) if name == "__next__" else None
     if receiver.name == TENSORS and name in ("__getitem__", "__iter__"):
-        row = _row(receiver)
+        row = _row(run, receiver)
         return row if name == "__getitem__" else Sequence([row], "generator", exact=False)
     return Symbol("int") if receiver.name == TENSORS and name == "__len__" else None
 
@@ -116,16 +120,20 @@ def attribute(run: Run, receiver: Foreign, name: str, at: ast.AST) -> Value | No
     return Symbol("int") if receiver.name in LOADERS and name in ("batch_size", "num_workers") else None
 
 
-def _row(receiver: Foreign) -> Value:
+def _row(run: Run, receiver: Foreign) -> Value:
     tensors = receiver.state.get(ITEM)
     items = tensors.items if isinstance(tensors, Sequence) else []
-    return Sequence([_one_of(item) for item in items], "tuple")
+    return Sequence([_one_of(run, item) for item in items], "tuple")
 
 
-def _one_of(value: Value) -> Value:
+def _one_of(run: Run, value: Value) -> Value:
+    """An entry of a tensor of a data set; one without history is as good as the whole."""
     if not isinstance(value, Tensor):
         return Unknown("an item of a data set")
-    return data(value.shape[1:] if value.shape else None, value.dtype)
+    made = data(value.shape[1:] if value.shape else None, value.dtype)
+    if requires_grad(run, value) is False:
+        made.node = value.node
+    return made
 
 
 def batch(run: Run, loader: Foreign, at: ast.AST) -> Value:
@@ -139,7 +147,7 @@ def batch(run: Run, loader: Foreign, at: ast.AST) -> Value:
 
 def _item(run: Run, dataset: Value, at: ast.AST) -> Value:
     if isinstance(dataset, Foreign) and dataset.name == TENSORS:
-        return _row(dataset)
+        return _row(run, dataset)
     if isinstance(dataset, (Instance, Sequence)):
         items, _ = run.iterate(dataset, at)
         return run.join(items) if items else Unknown("an item of a data set")

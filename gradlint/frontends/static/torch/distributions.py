@@ -6,13 +6,21 @@ import ast
 from typing import TYPE_CHECKING
 
 from gradlint.frontends.static.record.emission import Output, begin, outside, result
-from gradlint.frontends.static.values import Arguments, Foreign, Tensor, Value
+from gradlint.frontends.static.torch import results as torch_results
+from gradlint.frontends.static.values import Arguments, Foreign, Sequence, Tensor, Value
 from gradlint.graph import Passage, Reason, ValueKind
 
 if TYPE_CHECKING:
     from gradlint.frontends.static.run import Run
 
 PACKAGE = "torch.distributions."
+BROADCASTING = frozenset(
+    """Bernoulli Beta Binomial Cauchy ContinuousBernoulli FisherSnedecor Gamma Geometric Gumbel HalfCauchy HalfNormal
+    Kumaraswamy Laplace LogNormal NegativeBinomial Normal Pareto Poisson RelaxedBernoulli StudentT Uniform VonMises
+    Weibull""".split()
+)
+"""Distributions of numbers, whose constructors bring their parameters to one shape."""
+
 COUNTS = frozenset({"Categorical"})
 FLOWING = frozenset("rsample log_prob entropy cdf icdf perplexity expand base_dist rsample_with_log_prob".split())
 PROPERTIES = frozenset(
@@ -31,7 +39,16 @@ def call(run: Run, name: str, args: Arguments, at: ast.AST) -> Value | None:
     if not last[:1].isupper():
         return None
     state = {str(position): value for position, value in enumerate(args.positional)} | dict(args.named)
+    if last in BROADCASTING:
+        state |= _broadcast(run, state, at)
     return Foreign(PACKAGE + last, {}, state, run.frame(at))
+
+
+def _broadcast(run: Run, state: dict[str, Value], at: ast.AST) -> dict[str, Value]:
+    """The parameters of a distribution, brought to one shape as its constructor does."""
+    given = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    made = torch_results.op(run, "broadcast_tensors", Arguments(tuple(given.values())), at) if given else None
+    return dict(zip(given, made.items, strict=True)) if isinstance(made, Sequence) else {}
 
 
 def _flowing(run: Run, native: str, args: Arguments, at: ast.AST) -> Value:

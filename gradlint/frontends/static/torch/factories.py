@@ -186,12 +186,13 @@ def _kept(run: Run, given: Value, args: Arguments, at: ast.AST) -> Value:
 
 def _rewrapped(run: Run, name: str, given: tuple[Value, ...], at: ast.AST) -> Tensor:
     """A new tensor with a cut before it, behind which lies whatever went in."""
+    sources = [(run.read(value), value) for value in run.tensors_in(given)]
     node = run.add(NodeKind.OP, name, at, call=run.tape.call())
-    for value in run.tensors_in(given):
+    for source, value in sources:
         from_outside = not isinstance(value, Tensor) or value.carrier is not ValueKind.TENSOR
         unknown = isinstance(value, Unknown)
         open_ = (name in KEEPING and from_outside) or unknown
-        run.tape.link(run.read(value), node, *(OPEN if open_ else (Passage.BLOCKED, Reason.REWRAP)))
+        run.tape.link(source, node, *(OPEN if open_ else (Passage.BLOCKED, Reason.REWRAP)))
     run.tape.nodes[node].requires_grad = False
     return Tensor(node, leaf=True)
 

@@ -195,6 +195,7 @@ def _op(run: Run, name: str, bare: str, args: Arguments, at: ast.AST) -> Value |
 def _of_unknowns(run: Run, bare: str, args: Arguments, at: ast.AST) -> Value:
     """An op on nothing that is known to be a tensor: still a tensor, of data."""
     if any(isinstance(value, Unknown) for value in args) or not args.exact:
+        run.doubt()
         return Unknown(f"{bare} of values that are not known")
     return emission.emit(run, bare, args, at, Output())
 
@@ -203,6 +204,7 @@ def _unlisted(run: Run, bare: str, args: Arguments, at: ast.AST) -> Value | None
     """A function of torch that the facts do not list: its result may carry the gradient of every tensor it reads."""
     if bare[:1].isupper() or "." in bare or not run.nodes_in(tuple(args)):
         return None
+    run.doubt()
     call_ = emission.begin(run, bare, args, at)
     node = emission.result(run, call_, Output()).node
     return Unknown(f"torch.{bare} is not known", node)

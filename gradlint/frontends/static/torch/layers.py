@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from gradlint.frontends.static.language.node_facts import names_in, text_of
 from gradlint.frontends.static.python.copies import copied
 from gradlint.frontends.static.python.plain_values import OPEN, lifted, plain
 from gradlint.frontends.static.record import emission
@@ -38,9 +39,13 @@ PACKED = "torch.nn.utils.rnn.PackedSequence"
 
 def build(run: Run, name: str, args: Arguments, at: ast.AST) -> Layer | None:
     """A layer by the bare name of its class; None for a class that layers.toml does not list."""
+    from gradlint.frontends.static.run import RaisedError
+
     known = layers.facts(name)
     if known is None:
         return None
+    if run.trying and not _fits(known, args):
+        raise RaisedError
     arguments = bound(known, args)
     layer = Layer(PREFIX + name, arguments, {}, run.frame(at))
     plains = {key: plain(value) for key, value in arguments.items()}
@@ -50,6 +55,13 @@ def build(run: Run, name: str, args: Arguments, at: ast.AST) -> Layer | None:
     layer.arguments = {**arguments, **{key: lifted(value) for key, value in computed.items()}}
     _fill(run, layer, known, names, at)
     return layer
+
+
+def _fits(known: LayerFacts, args: Arguments) -> bool:
+    """Whether a constructor takes these arguments: Python raises `TypeError` otherwise."""
+    kinds = [argument.kind for argument in known.arguments]
+    foreign = "options" not in kinds and not args.named.keys() <= {argument.name for argument in known.arguments}
+    return not foreign and ("rest" in kinds or len(args.positional) <= kinds.count("plain"))
 
 
 def bound(known: LayerFacts, args: Arguments) -> dict[str, Value]:
@@ -232,9 +244,8 @@ class Script:
 
     def _calculated(self, at: ast.expr) -> Value:
         """Arithmetic on plain numbers."""
-        names = {node.id for node in ast.walk(at) if isinstance(node, ast.Name)}
-        known = {name: plain(self._name(name)) for name in names - layers.FUNCTIONS.keys()}
-        return lifted(layers.calculate(ast.unparse(at), known))
+        known = {name: plain(self._name(name)) for name in names_in(at) - layers.FUNCTIONS.keys()}
+        return lifted(layers.calculate(text_of(at), known))
 
     def _call(self, name: str, at: ast.Call) -> Value:
         own = _FUNCTIONS.get(name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gradlint.frontends.static.python.plain_values import plain
 from gradlint.frontends.static.record import emission
 from gradlint.frontends.static.record.emission import Output
-from gradlint.frontends.static.torch import einops_patterns
+from gradlint.frontends.static.torch import einops_patterns, hub_functions, registries
 from gradlint.frontends.static.torch import results as torch_results
 from gradlint.frontends.static.values import Arguments, Foreign, Layer, Sequence, Symbol, Tensor, Unknown, Value
 from gradlint.graph import Passage
@@ -37,6 +37,10 @@ def call(run: Run, root: str, name: str, args: Arguments, at: ast.AST) -> Value 
     """A function or class of a library around torch; None for what is not known."""
     if root == "einops":
         return _einops(run, name, args, at)
+    if root == "transformers" and (known := hub_functions.call(run, name, args, at)) is not None:
+        return known
+    if root == "timm" and (registered := registries.call(run, name, args, at)) is not None:
+        return registered
     if name.startswith("torchvision.datasets."):
         return Foreign(name, dict(args.named), {}, run.frame(at))
     if name.startswith(("torchvision.transforms.", "torchvision.transforms.v2.")) and not run.nodes_in(tuple(args)):
@@ -47,8 +51,10 @@ def call(run: Run, root: str, name: str, args: Arguments, at: ast.AST) -> Value 
 
 
 def _model(run: Run, name: str, args: Arguments, at: ast.AST) -> Value | None:
-    """A model that cannot be read: it may hold any parameter."""
+    """A model that cannot be read: it may hold any parameter. What gets a tensor of the graph is no constructor."""
     last = name.rpartition(".")[2]
+    if last.isupper() or run.nodes_in(tuple(value for value in args if isinstance(value, (Tensor, Unknown)))):
+        return None
     factory = ".models." in name or last.startswith(("create_model", "from_pretrained")) or last[:1].isupper()
     if not factory or last.endswith(("Config", "Tokenizer", "TokenizerFast", "Processor", "Weights", "Arguments")):
         return None
@@ -88,6 +94,7 @@ def rearranged(run: Run, name: str, args: Arguments, at: ast.AST) -> Value | Non
 def _flowing(run: Run, native: str, args: Arguments, at: ast.AST, shape_of: str = "") -> Value:
     sources = run.nodes_in(tuple(args))
     if not sources:
+        run.doubt()
         return Unknown(f"{native} of values that are not known")
     first = args.positional[0] if args.positional else None
     dtype = first.dtype if isinstance(first, Tensor) else None

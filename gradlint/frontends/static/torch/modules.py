@@ -34,6 +34,8 @@ NONE = Constant(None)
 Module = Instance | Layer
 Handler = Callable[["Run", Module, Arguments, ast.AST], Value | None]
 
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+NAMESPACE = "argparse.Namespace"
 TRAINING = "training"
 HANDLE = "torch.utils.hooks.RemovableHandle"
 
@@ -60,7 +62,7 @@ RETURNING_SELF = frozenset(
     "to cuda cpu xpu ipu float double bfloat16 half to_empty share_memory type compile to_channels_last".split()
 )
 WITHOUT_RESULT = frozenset(
-    """zero_grad reset_parameters flatten_parameters extra_repr gradient_checkpointing_enable save_hyperparameters
+    """zero_grad reset_parameters flatten_parameters extra_repr gradient_checkpointing_enable
     gradient_checkpointing_disable add_loss _reset_parameters initialize_parameters log log_dict print
     toggle_optimizer untoggle_optimizer""".split()
 )
@@ -76,6 +78,17 @@ def _set_mode(value: bool) -> Handler:
         return receiver
 
     return switch
+
+
+def _save_hyperparameters(run: Run, receiver: Module, args: Arguments, at: ast.AST) -> Value:
+    """Lightning keeps what the running constructor got, and the settings that it is given, as `self.hparams`."""
+    node, scope = run.activation.node, run.activation.scope
+    declared = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs] if isinstance(node, FUNCTIONS) else []
+    kept = {one.arg: scope.names[one.arg] for one in declared[1:] if one.arg in scope.names}
+    for value in args.positional:
+        kept |= value.state if isinstance(value, Foreign) and value.name == NAMESPACE else {}
+    run.write(receiver.attributes, "hparams", Foreign(NAMESPACE, {}, kept))
+    return NONE
 
 
 def _parameters(run: Run, receiver: Module, args: Arguments, at: ast.AST) -> Value:
@@ -173,7 +186,7 @@ def _register(run: Run, receiver: Module, args: Arguments, at: ast.AST) -> Value
     if len(given) > 1 and isinstance(name, str):
         run.set(receiver, name, given[1], at)
     elif len(given) > 1:
-        run.write(receiver.attributes, f"<unknown {id(given[1])}>", given[1])
+        run.write(receiver.attributes, f"<unknown {len(receiver.attributes)}>", given[1])
     return NONE
 
 
@@ -189,8 +202,10 @@ def _submodule(run: Run, receiver: Module, args: Arguments, at: ast.AST) -> Valu
 
 
 def _state_dict(run: Run, receiver: Module, args: Arguments, at: ast.AST) -> Value:
-    """The parameters and buffers by name, without history."""
+    """The parameters and buffers by name, without history unless these are kept."""
     whole = {**run.module_parameters(receiver), **dict(_named_tensors(run, receiver))}
+    if run.truth(args.named.get("keep_vars", Constant(False))):
+        return Mapping(dict(whole), _is_complete(run, receiver))
     items = {name: emission.data(v.shape, v.dtype) for name, v in whole.items() if isinstance(v, Tensor)}
     return Mapping(dict(items), exact=False)
 
@@ -215,6 +230,7 @@ def _freeze(run: Run, receiver: Module, args: Arguments, at: ast.AST) -> Value:
 
 
 _METHODS: dict[str, Handler] = {
+    "save_hyperparameters": _save_hyperparameters,
     "parameters": _parameters,
     "named_parameters": _named_parameters,
     "buffers": _buffers,

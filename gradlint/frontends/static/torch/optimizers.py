@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from gradlint.frontends.static.steps.training_state import identity, note, tensor_identities
 from gradlint.frontends.static.values import (
@@ -86,12 +86,18 @@ def _written(at: ast.AST) -> str:
 
 
 def _rates(run: Run, given: Value | None, args: Arguments) -> dict[str, Any]:
-    """The learning rate where one constant counts for all parameters."""
+    """The learning rate where one constant counts for all parameters, else those of the groups that have their own."""
     groups = given.items if isinstance(given, Sequence) else []
-    if any(isinstance(group, Mapping) and "lr" in group.items for group in groups):
-        return {}
+    own = [group.items["lr"] for group in groups if isinstance(group, Mapping) and "lr" in group.items]
+    known = [float(rate) for value in own if _is_rate(rate := run.constant(value))]
+    if own:
+        return {"rates": tuple(known)}
     rate = run.constant(argument(args, 1, "lr"))
-    return {"lr": float(rate)} if isinstance(rate, (int, float)) and not isinstance(rate, bool) else {}
+    return {"lr": float(rate)} if _is_rate(rate) else {}
+
+
+def _is_rate(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def parameters_of(value: Value | None) -> tuple[list[Tensor], bool]:

@@ -15,6 +15,7 @@ from gradlint.frontends.static.shapes import dtypes
 from gradlint.frontends.static.shapes import results as shapes
 from gradlint.frontends.static.shapes.rules import Shape
 from gradlint.frontends.static.values import Arguments, Constant, External, Sequence, Tensor, Unknown, Value
+from gradlint.frontends.zero_factors import MULTIPLICATIONS, is_by_zero, is_spelt
 from gradlint.graph import ValueKind
 
 if TYPE_CHECKING:
@@ -75,13 +76,15 @@ def op(run: Run, native: str, args: Arguments, at: ast.AST) -> Value | None:
         return first
     target = _written(run, native, args)
     if isinstance(target, Tensor):
-        return overwrite(run, begin(run, native, args, at), target)
-    call = begin(run, native, args, at, is_constant(native, args))
+        return overwrite(run, begin(run, native, args, at, is_constant(native, args, at)), target)
+    call = begin(run, native, args, at, is_constant(native, args, at))
     return _outputs(run, call, native, args)
 
 
 def _is_same(run: Run, native: str, first: Tensor, args: Arguments) -> bool:
-    """Whether a call hands its tensor back as it is: dropout of nothing, or in evaluation mode."""
+    """Whether a call hands its tensor back as it is: a cast to its own dtype, dropout of nothing or in evaluation."""
+    if native in dtypes.CASTS and first.dtype == dtypes.CASTS[native] and len(args.positional) == 1 and not args.named:
+        return first.carrier is ValueKind.TENSOR
     if kind_of(native) is not ops.Kind.DROPOUT or native.endswith("_"):
         return False
     share = args.named.get("p", args.positional[1] if len(args.positional) > 1 else None)
@@ -311,11 +314,14 @@ def _unique(run: Run, call: emission.Call, options: Mapping[str, Any], first: Ou
     return Sequence([values, *more], "tuple", exact=not any(flag is OPEN for flag in extra))
 
 
-def is_constant(native: str, args: Arguments) -> bool:
-    """Whether widths alone fix a result: the cross-entropy of one class is 0, a layer norm over one element too.
+def is_constant(native: str, args: Arguments, at: ast.AST) -> bool:
+    """Whether the text fixes a result (`0 * x`), or widths alone: the cross-entropy of one class is 0, a layer norm
+    over one element too.
 
     Only axes that the model's own sizes decide count; an attention over one position may be due to a small input.
     """
+    if native in MULTIPLICATIONS:
+        return is_spelt(at) and is_by_zero(native, emission.literals(args))
     value = args.positional[0] if args.positional else args.named.get("input")
     if native == "cross_entropy":
         shape = value.shape if isinstance(value, Tensor) else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gradlint.frontends.static.record import emission
 from gradlint.frontends.static.record.emission import CUT, REQUIRES_GRAD, Output, begin, result
+from gradlint.frontends.static.steps.training_state import FREED
 from gradlint.frontends.static.values import NO_NODE, Arguments, Constant, Tensor, Value
 from gradlint.graph import NodeKind, Passage, Reason
 from gradlint.training import EventKind
@@ -35,11 +36,16 @@ def switch(run: Run, tensor: Tensor, wanted: bool | None, native: str, at: ast.A
         if tensor.parameter or tensor.leaf:
             _remember_training(run, tensor)
             run.write(tensor.state, REQUIRES_GRAD, False)
+            run.write(tensor.state, FREED, None)
             run.write(run.frozen, id(tensor), run.frame(at))
             run.keep.append(tensor)
         return
     if tensor.parameter or tensor.leaf or tensor.node == NO_NODE or not _is_computed(run, tensor.node):
         run.write(tensor.state, REQUIRES_GRAD, True)
+        if id(tensor) in run.frozen:
+            run.write(tensor.state, FREED, len(run.events))
+        if tensor.made is None:
+            run.write(tensor, "made", run.frame(at))
     elif before is False:
         _mask(run, tensor, native, at)
 

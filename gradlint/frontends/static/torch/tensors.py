@@ -118,7 +118,7 @@ def _moved(run: Run, receiver: Tensor, name: str, whole: Arguments, at: ast.AST)
         return Symbol("str")
     dtype = _target_dtype(receiver, name, whole)
     same = dtype == receiver.dtype if dtype is not None else not _may_cast(name, whole)
-    if same and not _is_trainable_leaf(receiver):
+    if same and (not _is_trainable_leaf(receiver) or _casts_only(whole)):
         return receiver
     call = begin(run, name, whole, at)
     return result(run, call, Output(dtype, receiver.shape, receiver))
@@ -131,6 +131,12 @@ CASTING = frozenset({"to", "type", "type_as"})
 def _is_trainable_leaf(receiver: Tensor) -> bool:
     """Whether a move may make a tensor that is computed out of a leaf that was to learn."""
     return receiver.parameter or receiver.state.get(REQUIRES_GRAD) is True
+
+
+def _casts_only(whole: Arguments) -> bool:
+    """Whether a move names a dtype and nothing else: one to the tensor's own dtype hands the tensor itself back."""
+    others = whole.positional[1:]
+    return not whole.named and len(others) == 1 and isinstance(others[0], External)
 
 
 def _may_cast(name: str, whole: Arguments) -> bool:

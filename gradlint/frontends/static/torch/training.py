@@ -10,6 +10,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from gradlint.frontends.static.record.kept_sums import loop_around
+from gradlint.frontends.static.shapes.dtypes import canonical
 from gradlint.frontends.static.steps.training_state import identity, note, tensor_identities
 from gradlint.frontends.static.torch import gradients as torch_gradients
 from gradlint.frontends.static.torch.backward import CLIPPING, backward, clipped, gradients_taken
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from gradlint.frontends.static.run import Run
 
 HALF = frozenset({"float16", "half"})
+FLOATING = frozenset({"float16", "bfloat16", "float32", "float64"})
 FRAMEWORKS = frozenset({"accelerate", "lightning", "pytorch_lightning", "lightning_fabric", "ignite", "fastai"})
 HARMLESS = frozenset({"builtins", "torch", "copy", "logging", "tqdm", "wandb", "torchsummary", "torchinfo", "json"})
 HARMLESS |= {"pprint", "os", "sys", "math", "numpy", "matplotlib", "tensorboardX", "pickle", "functools", "itertools"}
@@ -142,13 +144,19 @@ def _of_module(run: Run, receiver: Value, name: str, args: Arguments, at: ast.AS
 
 
 def _converted(run: Run, receiver: Value, name: str, args: Arguments) -> None:
-    """Keeps in mind which parameters are float16."""
-    parameters = tensor_identities(run, list(run.module_parameters(receiver).values()))
+    """Gives the floating parameters their new type, and keeps in mind which of them are float16."""
+    tensors = list(run.module_parameters(receiver).values())
+    parameters = tensor_identities(run, tensors)
     to = {value.name.rpartition(".")[2] for value in args if isinstance(value, External)} | {name}
+    dtype = next((found for one in sorted(to) if (found := canonical(one)) in FLOATING), None)
+    for tensor in tensors:
+        if dtype is not None and tensor.dtype in FLOATING:
+            run.write(tensor, "dtype", dtype)
     if to & HALF:
-        run.training.halved.update(parameters)
+        run.training.halved.update(dict.fromkeys(parameters, len(run.events)))
     elif to & {"float", "bfloat16", "double", "float32"}:
-        run.training.halved.difference_update(parameters)
+        for number in parameters:
+            run.training.halved.pop(number, None)
 
 
 def _of_tensor(run: Run, receiver: Tensor, name: str, args: Arguments, at: ast.AST) -> Value | None:
@@ -208,7 +216,7 @@ def leave(run: Run, context: Value) -> None:
     if isinstance(context, Foreign) and context.name.rpartition(".")[2] == "autocast" and run.training.autocast:
         first, dtype = run.training.autocast.pop()
         if dtype in HALF:
-            run.training.half.append((first, len(run.tape.nodes)))
+            run.training.half.append((first, len(run.tape.nodes), tuple(run.doubts)))
 
 
 _DEVICE_FIRST = ("device_type", "dtype", "enabled", "cache_enabled")

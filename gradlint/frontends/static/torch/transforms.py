@@ -17,6 +17,7 @@ from gradlint.frontends.static.values import (
     Foreign,
     Instance,
     Layer,
+    Mapping,
     Sequence,
     Tensor,
     Unknown,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 Handler = Callable[["Run", str, Arguments, ast.AST], Value | None]
 NONE = Constant(None)
 RNN = "torch.nn.utils.rnn."
+WEIGHT_NORM = "_weight_norm"
 CHECKPOINT_OPTIONS = frozenset("use_reentrant preserve_rng_state context_fn determinism_check debug".split())
 WRAPPERS = frozenset(
     {
@@ -91,6 +93,8 @@ def _gradient(run: Run, name: str, args: Arguments, at: ast.AST) -> Value:
     items = inputs.items if isinstance(inputs, Sequence) else [inputs]
     exact = inputs.exact if isinstance(inputs, Sequence) else isinstance(inputs, Tensor)
     off = run.truth(kept) is False
+    if not off:
+        run.partly.update(run.called)  # the ops of the backward pass stand in the graph as one
     fact = (Passage.BLOCKED, Reason.NON_DIFFERENTIABLE) if off else (Passage.FLOWS, None)
     sources = run.nodes_in((*args.positional[:3], *args.named.values()))
     made: list[Value] = []
@@ -122,7 +126,7 @@ def _parametrized(*originals: str, native: str, buffers: tuple[str, ...] = ()) -
             run.write(parts, attribute + suffix, original)
         for suffix in buffers:
             run.write(parts, attribute + suffix, Tensor(NO_NODE, dtype=weight.dtype, leaf=True))
-        run.reparametrised.setdefault(id(module), []).append((attribute, native, made, weight))
+        run.reparametrised.setdefault(id(module), []).append((attribute, native, made, weight, None))
         recompute(run, module, at)
         return module
 
@@ -138,8 +142,9 @@ def _parametrized_now(count: int, native: str) -> Handler:
             return module
         made = [_original(weight, position) for position in range(count)]
         names = ["original"] if count == 1 else [f"original{position}" for position in range(count)]
-        _keep_originals(run, module, attribute, dict(zip(names, made, strict=True)))
-        run.reparametrised.setdefault(id(module), []).append((attribute, native, made, weight))
+        part = Layer(name, {}, {}, run.frame(at))
+        _keep_originals(run, module, attribute, dict(zip(names, made, strict=True)) | {"0": part})
+        run.reparametrised.setdefault(id(module), []).append((attribute, native, made, weight, part))
         recompute(run, module, at)
         return module
 
@@ -161,12 +166,20 @@ def _original(weight: Tensor, position: int) -> Tensor:
 
 def recompute(run: Run, module: Instance | Layer, at: ast.AST) -> None:
     """Computes the reparametrised weights of a module anew, as every call of it does."""
-    for attribute, native, originals, weight in run.reparametrised.get(id(module), ()):
-        run.write(module.attributes, attribute, _computed(run, native, originals, weight, at))
+    for attribute, native, originals, weight, part in run.reparametrised.get(id(module), ()):
+        run.modules.extend([part] if part is not None else [])
+        try:
+            run.write(module.attributes, attribute, _computed(run, native, originals, weight, at))
+        finally:
+            del run.modules[len(run.modules) - (part is not None) :]
 
 
 def _computed(run: Run, native: str, originals: list[Tensor], weight: Tensor, at: ast.AST) -> Tensor:
-    call_ = begin(run, native, Arguments(tuple(originals[::-1])), at)
+    """The weight as one op; a norm of another kind takes several, which are not told apart."""
+    axis = (Constant(0),) if native == WEIGHT_NORM else ()
+    if not axis:
+        run.doubt()
+    call_ = begin(run, native, Arguments((*originals[::-1], *axis)), at)
     return result(run, call_, Output(weight.dtype, weight.shape))
 
 
@@ -219,12 +232,57 @@ def _vector(run: Run, name: str, args: Arguments, at: ast.AST) -> Value:
 
 
 def _stateless(run: Run, name: str, args: Arguments, at: ast.AST) -> Value:
-    """`functional_call(model, parameters, inputs)`: the model's ops are followed, the parameters may be others."""
-    given = list(args.positional)
-    inputs = given[2] if len(given) > 2 else args.named.get("args", Sequence([], "tuple"))
+    """`functional_call(model, parameters, inputs)`: the model's ops are followed with these parameters.
+
+    Where it is not known which parameters are others, the result may have been computed from any of both.
+    """
+    module, others, inputs, options = _stateless_arguments(args)
     items = inputs.items if isinstance(inputs, Sequence) else [inputs]
-    outcome = run.call(given[0], Arguments(tuple(items)), at) if given else NONE
-    return run.opaque("parameters are replaced for one call", (outcome, *given[1:]), at)
+    named = {str(key): value for key, value in options.items.items()} if isinstance(options, Mapping) else {}
+    places = _places_of(module, others)
+    before = [(holder, name, holder.attributes[name]) for holder, name, _ in places or ()]
+    for holder, name, value in places or ():
+        run.write(holder.attributes, name, value)
+    try:
+        outcome = run.call(module, Arguments(tuple(items), named), at)
+    finally:
+        for holder, name, value in before:
+            run.write(holder.attributes, name, value)
+    if places is not None:
+        return outcome
+    return run.opaque("parameters are replaced for one call", (outcome, others, inputs, options), at)
+
+
+def _stateless_arguments(args: Arguments) -> tuple[Value, Value, Value, Value]:
+    """The module, the tensors by name, the positional and the named inputs."""
+    names = ("module", "parameters_and_buffers", "args", "kwargs")
+    given = dict(zip(names, args.positional, strict=False)) | args.named
+    found = [given.get(name, NONE) for name in names]
+    return found[0], found[1], found[2] if "args" in given else Sequence([], "tuple"), found[3]
+
+
+def _places_of(module: Value, others: Value) -> list[tuple[Instance | Layer, str, Value]] | None:
+    """The modules and attributes that named tensors take the place of; None where one of them is not known."""
+    dicts = others.items if isinstance(others, Sequence) and others.exact else [others]
+    if not all(isinstance(one, Mapping) and one.exact for one in dicts):
+        return None
+    found = [
+        _place_of(module, str(path), value)
+        for one in dicts
+        if isinstance(one, Mapping)
+        for path, value in one.items.items()
+    ]
+    whole = [place for place in found if place is not None]
+    return whole if len(whole) == len(found) else None
+
+
+def _place_of(module: Value, path: str, value: Value) -> tuple[Instance | Layer, str, Value] | None:
+    *parts, name = path.split(".")
+    holder: Value | None = module
+    for part in parts:
+        holder = holder.attributes.get(part) if isinstance(holder, (Instance, Layer)) else None
+    known = isinstance(holder, (Instance, Layer)) and name in holder.attributes
+    return (holder, name, value) if known and isinstance(holder, (Instance, Layer)) else None
 
 
 def module_call(run: Run, layer: Layer, args: Arguments, at: ast.AST) -> Value | None:
@@ -248,9 +306,9 @@ _HANDLERS: dict[str, Handler] = {
     "torch.autograd.grad": _gradient,
     "torch.func.functional_call": _stateless,
     "torch.nn.utils.stateless.functional_call": _stateless,
-    "torch.nn.utils.weight_norm": _parametrized("_g", "_v", native="_weight_norm"),
+    "torch.nn.utils.weight_norm": _parametrized("_g", "_v", native=WEIGHT_NORM),
     "torch.nn.utils.spectral_norm": _parametrized("_orig", native="div", buffers=("_u", "_v")),
-    "torch.nn.utils.parametrizations.weight_norm": _parametrized_now(2, "_weight_norm"),
+    "torch.nn.utils.parametrizations.weight_norm": _parametrized_now(2, WEIGHT_NORM),
     "torch.nn.utils.parametrizations.spectral_norm": _parametrized_now(1, "div"),
     "torch.nn.utils.parametrizations.orthogonal": _parametrized_now(1, "linalg_householder_product"),
     "torch.nn.utils.parametrize.register_parametrization": _register,

@@ -44,6 +44,8 @@ def of_unknown(run: Run, receiver: Unknown, name: str, args: Arguments, at: ast.
         return handler(run, receiver, args, at)
     if name in arrays.CASTING and (image := arrays.as_bytes(args)) is not None:
         return image
+    if name == "convert" and (image := arrays.converted_image(run, args)) is not None:
+        return image
     if name in CLIPPING:
         note(run, EventKind.CLIP, at)
     elif torch_gradients.unknown_method(run, name, at):
@@ -64,8 +66,13 @@ _QUIET = frozenset(
 _QUIET |= {"format", "join", "set_postfix", "debug", "add_graph", "watch", "to", "cuda", "save"}
 
 
-def _unknown_backward(run: Run, receiver: Unknown, args: Arguments, at: ast.AST) -> Value:
-    """`loss.backward()`, or `accelerator.backward(loss)` of something that could not be read."""
+def _unknown_backward(run: Run, receiver: Unknown, args: Arguments, at: ast.AST) -> Value | None:
+    """`loss.backward()`, or `accelerator.backward(loss)` of something that could not be read.
+
+    What gets several values is a kernel's backward pass, which returns gradients.
+    """
+    if len(args.positional) > 1:
+        return None
     first = args.positional[0] if args.positional else None
     given = isinstance(first, Tensor) or (isinstance(first, Unknown) and not isinstance(first, Constant))
     hint = _hint(at)
