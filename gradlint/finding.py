@@ -175,3 +175,15 @@ class Report(_Frozen):
 def fingerprint(code: str, path: str, text: str, occurrence: int) -> str:
     """A stable name of a finding: its rule, file, the text of its line and which of equal ones it is."""
     return hashlib.sha256(f"{code}\0{path}\0{text.strip()}\0{occurrence}".encode()).hexdigest()[:16]
+
+
+LOSS_CUT = "GL709"
+CUTS = frozenset({f"GL{number}" for number in range(101, 109)}) | {LOSS_CUT}
+"""Rules about cuts on the way to a loss, of which one at a place is enough."""
+
+
+def same_fault(one: Finding, other: Finding) -> bool:
+    """Whether two findings are of one rule, or of one cut, and share a line."""
+    if one.path != other.path or not (one.code == other.code or {one.code, other.code} <= CUTS):
+        return False
+    return one.line <= max(other.end_line, other.line) and other.line <= max(one.end_line, one.line)

@@ -7,19 +7,23 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from gradlint import notebook
 from gradlint.errors import GradlintError
-from gradlint.finding import Edit, Finding, Fix, Related, fingerprint
+from gradlint.finding import LOSS_CUT, Edit, Finding, Fix, Related, fingerprint, same_fault
 from gradlint.judged import Marked
 from gradlint.notebook import Notebook
 from gradlint.source import Source
 
 
 def distinct(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """One finding a rule and position; what it does to several models is told in one."""
+    """One finding a rule and position; what it does to several models is told in one.
+
+    A loss that is cut off takes whatever else it cuts from other models with it.
+    """
     best: dict[tuple[str, str, int, int], Finding] = {}
     for finding in findings:
         key = (finding.code, finding.path, finding.line, finding.column)
         best[key] = _united(best[key], finding) if key in best else finding
-    return tuple(best.values())
+    losses = [finding for finding in best.values() if finding.code == LOSS_CUT]
+    return tuple(f for f in best.values() if f in losses or not any(same_fault(f, loss) for loss in losses))
 
 
 def _united(one: Finding, other: Finding) -> Finding:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from gradlint.analysis.reach import reach
-from gradlint.finding import Evidence, Finding, GradientSize, ModelReport
+from gradlint.finding import Evidence, Finding, GradientSize, ModelReport, same_fault
 from gradlint.frame import Frame
 from gradlint.graph import ModelGraph
 from gradlint.judged import Judged, Sight
@@ -81,7 +81,7 @@ def united(recorded: Judged, read: Judged) -> Judged:
     read_at = {model.name: model.reach_at for model in read.models}
     told = {model for model, at in known.items() if at in ("loss", read_at.get(model))}
     fresh = [f for f in read.findings if f.model not in told or _is_of_elsewhere(f, recorded)]
-    added = [finding for finding in fresh if not any(_same(finding, old) for old in recorded.findings)]
+    added = [finding for finding in fresh if not any(same_fault(finding, old) for old in recorded.findings)]
     return recorded.model_copy(
         update={
             "findings": (*recorded.findings, *added),
@@ -92,16 +92,15 @@ def united(recorded: Judged, read: Judged) -> Judged:
 
 
 def _is_of_elsewhere(finding: Finding, recorded: Judged) -> bool:
-    """Whether a finding is about what a recording does not show: other lines' effects, other devices."""
+    """Whether a finding is about what a recording does not show: other lines' effects, other devices.
+
+    What is said of parameters that the recording says more of is one mistake with it.
+    """
+    if finding.code in MOVES:
+        return True
+    explained = {name for old in recorded.findings if old.model == finding.model for name in old.parameters}
     unseen = finding.line not in recorded.sight.lines.get(finding.path, ())
-    return finding.code in MOVES or (finding.code in STATES and unseen)
-
-
-def _same(one: Finding, other: Finding) -> bool:
-    """Whether two findings are of one rule and share a line."""
-    if (one.code, one.path) != (other.code, other.path):
-        return False
-    return one.line <= max(other.end_line, other.line) and other.line <= max(one.end_line, one.line)
+    return finding.code in STATES and unseen and explained.isdisjoint(finding.parameters)
 
 
 def sight(graphs: Iterable[ModelGraph], rules: Iterable[Rule]) -> Sight:

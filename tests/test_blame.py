@@ -189,7 +189,7 @@ PROGRAMS = {
     "straight through": (STRAIGHT_THROUGH, "scalar-round-trip"),
     "fixed point": (FIXED_POINT, "non-differentiable-op"),
     "critic cut": (CRITIC_CUT, "scalar-round-trip"),
-    "own loss cut": (OWN_LOSS_CUT, "detached-tensor"),
+    "own loss cut": (OWN_LOSS_CUT, "loss-detached"),
     "for the other loss": (FOR_THE_OTHER_LOSS, "non-differentiable-op"),
     "sampled anew": (SAMPLED_ANEW, "non-differentiable-op"),
     "gradient penalty": (GRADIENT_PENALTY, "scalar-round-trip"),

@@ -100,13 +100,12 @@ def surcharges(graph: ModelGraph) -> Surcharge:
 
 
 def _steps(graph: ModelGraph) -> Iterator[tuple[int, int]]:
-    """The first and the last loss of every loop."""
-    losses = graph.training.of(EventKind.LOSS) if graph.training else ()
-    places: dict[Frame | None, list[int]] = {}
-    for event in losses:
-        if event.node is not None:
-            places.setdefault(event.frame, []).append(event.node)
-    return ((nodes[0], nodes[-1]) for nodes in places.values() if len(nodes) > 1)
+    """The first and the last loss of every loop: what its backward passes begin at."""
+    places: dict[Frame | None, dict[int, None]] = {}
+    for event in graph.training.events if graph.training else ():
+        if event.kind in (EventKind.LOSS, EventKind.BACKWARD) and event.node is not None:
+            places.setdefault(event.frame, {})[event.node] = None
+    return ((min(nodes), max(nodes)) for nodes in places.values() if len(nodes) > 1)
 
 
 def between_steps(graph: ModelGraph) -> frozenset[int]:

@@ -54,7 +54,7 @@ def _take(run: Run, made: Layer, given: Value, at: ast.AST) -> None:
         return
     items, exact = run.iterate(given, at)
     if made.name in DICTS:
-        _update(run, made, [(_key(run, pair), _second(pair)) for pair in items])
+        _update(run, made, _named(run, made, items))
     else:
         _append(run, made, items)
     made.known = made.known and exact
@@ -69,9 +69,15 @@ def _pairs(given: Value) -> list[tuple[str, Value]] | None:
     return None
 
 
-def _key(run: Run, pair: Value) -> str:
+def _named(run: Run, made: Module, items: Iterable[Value]) -> list[tuple[str, Value]]:
+    """The entries that an iterable of pairs adds to a container, by their names."""
+    return [(_key(run, pair, place), _second(pair)) for place, pair in enumerate(items, len(made.attributes))]
+
+
+def _key(run: Run, pair: Value, place: int) -> str:
+    """The name of an entry; one that is not known stands for itself by its place."""
     first = pair.items[0] if isinstance(pair, Sequence) and pair.items else None
-    return str(run.constant(first, f"<unknown {id(pair)}>"))
+    return str(run.constant(first, f"<unknown {place}>"))
 
 
 def _second(pair: Value) -> Value:
@@ -148,7 +154,7 @@ def _c_update(run: Run, receiver: Module, args: Arguments, at: ast.AST) -> Value
     pairs = _pairs(args.positional[0]) if args.positional else []
     if pairs is None:
         items, _ = run.iterate(args.positional[0], at)
-        pairs = [(_key(run, pair), _second(pair)) for pair in items]
+        pairs = _named(run, receiver, items)
     _update(run, receiver, pairs)
     return NONE
 
