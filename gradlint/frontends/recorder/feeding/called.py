@@ -23,7 +23,7 @@ MAX_INDEX = 90
 
 def tensors_of(shapes: Sequence[Shape]) -> list[Recipe]:
     """Tensors of random values of these shapes."""
-    return [TensorRecipe(shape) for shape in dict.fromkeys(shapes)]
+    return [TensorRecipe(shape) for shape in dict.fromkeys(tuple(flat(shape)) for shape in shapes)]
 
 
 def linear_shapes(features: int, sequential: bool) -> list[Shape]:

@@ -41,6 +41,9 @@ OF_DATA = frozenset({"tensor", "array"})
 IMAGE_CHANNELS = 3
 BRANCHES = 2
 """Items of a list of modules, or of settings of stages."""
+NODES = 8
+GRAPHS = 3
+"""Matrices of a list of them, as the powers of a Laplacian."""
 OTHERS = 3
 """Further entries of a table of words, next to those that the code asks for."""
 
@@ -78,6 +81,8 @@ def _used(name: str, uses: frozenset[str], context: Context) -> Iterator[Any]:
     if uses & OF_DATA:
         yield from [None] if "optional" in uses else []
         yield by_name(name, uses)
+    if "tensors" in uses:
+        yield [torch.eye(NODES) for _ in range(GRAPHS)]
     if (keys := sorted(use.removeprefix("key:") for use in uses if use.startswith("key:"))) and "iterated" in uses:
         yield {**{key: index for index, key in enumerate(keys)}, **{f"other{i}": len(keys) + i for i in range(OTHERS)}}
     if uses & {"attribute", "key"} and not (_is_module(low) and not is_config):

@@ -35,7 +35,9 @@ MAX_NESTED = 2
 """Models built as arguments of models built as arguments."""
 _WIDTHS = re.compile(r"dim|size|width|channel|feature|hidden|planes|units|d_?model|embed|filters")
 _LACKS = re.compile(r"(?:(\w+)\.)?(\w+)\(\) missing \d+ required .*?arguments?: (.*)")
-_UNREACHED = re.compile(r"URLError|HTTPError|FileNotFoundError|OSError|ConnectionError|gaierror|RemoteDisconnected")
+_UNREACHED = re.compile(
+    r"URLError|HTTPError|FileNotFoundError|OSError|ConnectionError|gaierror|RemoteDisconnected|[Dd]ownload"
+)
 _LOADING = re.compile(r"pretrain|weights|load|download|ckpt|checkpoint|path|file")
 _KEYED = re.compile(r"KeyError: '(\w+)'$")
 _EXTRA = re.compile(r"unexpected keyword argument '(\w+)'")

@@ -19,6 +19,7 @@ from gradlint.frontends.recorder.feeding.solving import solutions
 _HEADS = re.compile(r"head|group|expert|cardinal|patch|window")
 MAX_CHOICES = 4
 """Keys of a table that are tried in place of the one that it misses."""
+_COUNTED = re.compile(r"values to unpack \(expected (\d+)")
 ROWS = 4
 """Rows of a tensor that a constructor wants."""
 _UNPACKED = re.compile(r"unpack")
@@ -115,6 +116,8 @@ def _changes(slots: Change, trouble: Trouble) -> Iterator[Change]:
         yield from _emptied(slots, trouble.text)
     else:
         yield from _divisible(slots, trouble.text)
+    if not trouble.fed and (found := _COUNTED.search(trouble.text)):
+        yield from _lengthened(slots, int(found[1]))
     if not trouble.fed or not _UNPACKED.search(trouble.text):
         yield from _typed(slots, trouble.text)
         yield from _nested(slots, trouble.text)
@@ -127,6 +130,17 @@ def _unset(slots: Change, error: str) -> Iterator[Change]:
         none = {name: integer(lowered(name)) for name, value in slots.items() if value is None}
         yield from (one for one in (low, none, low | none) if one)
         yield from ({name: value} for name, value in none.items())
+
+
+def _lengthened(slots: Change, count: int) -> Iterator[Change]:
+    """As many sizes as the constructor unpacks; the sizes of hidden layers may be a list, in the middle or last."""
+    for name, value in slots.items():
+        if isinstance(value, (list, tuple)) and all(type(one) is int for one in value) and len(value) != count:
+            sizes: list[Any] = [WIDTH] * count
+            hidden = [WIDTH, WIDTH]
+            yield {name: sizes}
+            yield from ({name: [*sizes[:at], hidden, *sizes[at + 1 :]]} for at in reversed(range(count)))
+            yield {name: [*sizes[:1], *[hidden] * (count - 1)]}
 
 
 def _is_image(value: Any) -> bool:
@@ -161,6 +175,7 @@ def _agreeing(slots: Change, trouble: Trouble) -> Iterator[Change]:
     both = [pair for first, second in (*trouble.pairs, *told) for pair in ((first, second), (second, first))]
     for one, other in both:
         yield from ({name: other} for name, value in slots.items() if type(value) is int and value == one != other > 0)
+        yield from _proportional(slots, one, other)
         lists = {
             name: type(value)((*value, *value[-1:] * other)[:other])
             for name, value in slots.items()
@@ -168,6 +183,14 @@ def _agreeing(slots: Change, trouble: Trouble) -> Iterator[Change]:
         }
         yield from ({name: value} for name, value in lists.items())
         yield from [lists] if len(lists) > 1 else []
+
+
+def _proportional(slots: Change, wanted: int, given: int) -> Iterator[Change]:
+    """A size that makes `given` of what it made `wanted` of: twice the width of an embedding."""
+    for name, value in slots.items():
+        if type(value) is int and 1 < value < wanted and wanted % value == 0:
+            times = wanted // value
+            yield from [{name: given // times}] if given > 0 and given % times == 0 else []
 
 
 def _divisible(slots: Change, error: str) -> Iterator[Change]:
@@ -191,11 +214,13 @@ def _emptied(slots: Change, error: str) -> Iterator[Change]:
 def _typed(slots: Change, error: str) -> Iterator[Change]:
     """Numbers, lists, modules and tensors in place of each other."""
     integers = _integers(slots)
+    if "got float" in error:
+        yield from _wholes(slots)
     if re.search(r"not iterable|object is not subscriptable|has no len|must be (an )?iterable|unpack", error):
         yield from ({name: value} for name in integers for value in ([32, 32], [32, 32, 32], (32, 32), [(32, 32)]))
     if found := re.search(r"'(?:list|tuple|int|float)' object has no attribute '(\w+)'", error):
         yield from _tensors(slots) if hasattr(torch.Tensor, found[1]) else ()
-    if re.search(r"FloatTensor|torch\.Tensor|Tensor, not|must be Tensor", error):
+    if re.search(r"FloatTensor|torch\.Tensor|torch Tensor|Tensor, not|must be Tensor", error):
         yield from _tensors(slots)
     if found := re.search(r"'(\w+)' object is not callable", error):
         named = sorted(slots, key=lambda name: not (ACTIVATION.search(name) or NORM.search(name)))
@@ -208,11 +233,20 @@ def _typed(slots: Change, error: str) -> Iterator[Change]:
     if re.search(r"list|tuple|unsupported operand|cannot be interpreted as an integer|sequence|inhomogeneous", error):
         yield from ({name: integer(name)} for name, value in slots.items() if isinstance(value, (list, tuple)))
     if re.search(r"'float'|type float|type 'float|not float", error):
-        whole = {name: integer(lowered(name)) for name, value in slots.items() if type(value) is float}
-        yield from ({name: value} for name, value in whole.items())
-        yield from [whole] if len(whole) > 1 else []
+        yield from _wholes(slots)
+    if "GuessedConfig" in error:
+        configs = {name: integer(lowered(name)) for name, value in slots.items() if isinstance(value, GuessedConfig)}
+        yield from ({name: value} for name, value in configs.items())
+        yield from [configs] if len(configs) > 1 else []
     if re.search(r"unsupported operand|not supported between|must be .*int|cannot be interpreted as an integer", error):
         yield from ({name: integer(lowered(name))} for name, value in slots.items() if isinstance(value, nn.Module))
+
+
+def _wholes(slots: Change) -> Iterator[Change]:
+    """Sizes where fractions were."""
+    whole = {name: integer(lowered(name)) for name, value in slots.items() if type(value) is float}
+    yield from ({name: value} for name, value in whole.items())
+    yield from [whole] if len(whole) > 1 else []
 
 
 def _tensors(slots: Change) -> Iterator[Change]:

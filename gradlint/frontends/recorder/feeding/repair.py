@@ -15,7 +15,7 @@ from gradlint.frontends.recorder.feeding.asserted import disagreements
 from gradlint.frontends.recorder.feeding.called import index_shapes
 from gradlint.frontends.recorder.feeding.demands import index_bound, layer_recipes
 from gradlint.frontends.recorder.feeding.hints import EDGE_NAMES, MASK_NAMES, TOKEN_NAMES
-from gradlint.frontends.recorder.feeding.probe import Probe
+from gradlint.frontends.recorder.feeding.probe import Probe, flat
 from gradlint.frontends.recorder.feeding.recipes import (
     GroupRecipe,
     Path,
@@ -186,7 +186,7 @@ def _wanted(layer: nn.Module) -> tuple[int, int] | None:
         case nn.LayerNorm(normalized_shape=shape):
             return -1, int(shape[-1])
         case nn.BatchNorm1d(num_features=size) | nn.BatchNorm2d(num_features=size) | nn.GroupNorm(num_channels=size):
-            return 1, int(size)
+            return 1, next(flat(size))
         case nn.Conv1d(in_channels=size) | nn.Conv2d(in_channels=size) | nn.Conv3d(in_channels=size):
             return 1, size
         case nn.ConvTranspose1d(in_channels=size) | nn.ConvTranspose2d(in_channels=size):

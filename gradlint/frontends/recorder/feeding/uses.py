@@ -10,11 +10,13 @@ from typing import Any
 
 Uses = Mapping[str, frozenset[str]]
 """For every name: "called", "iterated", "indexed", "number", "attribute", "mapping", "key", "unpacked",
-"tensor", "array", "optional", "made", "text", "modules", "items:NAMES", "given:COUNT", "key:WORD", "compared:WORD"."""
+"tensor", "tensors", "array", "optional", "made", "text", "modules", "items:NAMES", "given:COUNT", "key:WORD",
+"compared:WORD"."""
 
 _ITERATORS = frozenset({"len", "enumerate", "zip", "list", "tuple", "sum", "reversed", "sorted", "map"})
 _OF_MAPPINGS = frozenset({"items", "keys", "values"})
 _OF_TENSORS = frozenset({"size", "numel"})
+_TOLD_BY_TENSORS = frozenset({"device", "dtype", "shape", "size"})
 _OF_TEXTS = frozenset({"upper", "lower", "startswith", "endswith", "strip", "split"})
 _TAKING_TENSORS = {"from_pretrained": "tensor", "copy_": "tensor", "from_numpy": "array"}
 _MODULES = frozenset({"self", "nn", "torch", "F", "math", "np", "numpy", "functional", "super"})
@@ -185,8 +187,12 @@ def _value_uses(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
                 yield iterable, f"items:{' '.join(names)}"
         case ast.Assign(targets=[ast.Tuple()], value=ast.Tuple(elts=parts)):
             yield from ((part, "read") for part in parts)
-        case ast.Assign(targets=[ast.Tuple(elts=names)], value=value):
+        case ast.Assign(targets=[ast.Tuple(elts=names) | ast.List(elts=names)], value=value):
             yield value, f"pair:{len(names)}"
+        case ast.Attribute(value=ast.Subscript(value=value, slice=ast.Constant(value=int())), attr=attribute) if (
+            attribute in _TOLD_BY_TENSORS
+        ):
+            yield value, "tensors"
         case (
             ast.Subscript(value=value, slice=ast.Constant(value=int())) | ast.Subscript(value=value, slice=ast.Slice())
         ):
@@ -206,11 +212,15 @@ def _argument_uses(function: ast.expr, arguments: list[ast.expr]) -> Iterator[tu
     match function:
         case ast.Attribute(attr="ModuleList"):
             yield from ((one, "modules") for one in arguments[:1])
+        case ast.Attribute(attr="register_buffer"):
+            yield from ((one, "tensor") for one in arguments[1:2])
         case ast.Attribute(attr=name) if name in _TAKING_TENSORS:
             yield from ((one, _TAKING_TENSORS[name]) for one in arguments[:1])
         case (
             ast.Name(id="range" | "int" | "round" | "float") | ast.Attribute(value=ast.Name(id="nn" | "torch" | "math"))
         ):
+            yield from ((one, "number") for one in arguments)
+        case ast.Name(id="max" | "min") if len(arguments) > 1:
             yield from ((one, "number") for one in arguments)
         case ast.Name(id=name) if name in _ITERATORS:
             yield from ((one, "iterated") for one in arguments)
