@@ -178,12 +178,12 @@ def fingerprint(code: str, path: str, text: str, occurrence: int) -> str:
 
 
 LOSS_CUT = "GL709"
-CUTS = frozenset({f"GL{number}" for number in range(101, 109)}) | {LOSS_CUT}
-"""Rules about cuts on the way to a loss, of which one at a place is enough."""
+DETACHES = frozenset({"GL101", LOSS_CUT})
+"""Rules about a detach, of which one at a place is enough."""
 
 
 def same_fault(one: Finding, other: Finding) -> bool:
-    """Whether two findings are of one rule, or of one cut, and share a line."""
-    if one.path != other.path or not (one.code == other.code or {one.code, other.code} <= CUTS):
+    """Whether two findings are of one rule, or of one detach, and share a line."""
+    if one.path != other.path or not (one.code == other.code or {one.code, other.code} <= DETACHES):
         return False
     return one.line <= max(other.end_line, other.line) and other.line <= max(one.end_line, one.line)

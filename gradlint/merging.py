@@ -16,7 +16,7 @@ from gradlint.source import Source
 def distinct(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """One finding a rule and position; what it does to several models is told in one.
 
-    A loss that is cut off takes whatever else it cuts from other models with it.
+    A loss that is detached takes what this cuts from other models with it.
     """
     best: dict[tuple[str, str, int, int], Finding] = {}
     for finding in findings:
