@@ -32,7 +32,7 @@ from gradlint.frontends.static.values import (
     Unknown,
     Value,
 )
-from gradlint.graph import NodeKind, Passage, Reason, ValueKind
+from gradlint.graph import NodeKind, Passage, Reason
 from gradlint.training import Condition, Event
 
 if TYPE_CHECKING:
@@ -379,5 +379,3 @@ def symbol(kind: str = "") -> Symbol:
 
 
 NONE = Constant(None)
-
-__all__ = ["NONE", "Activation", "ExhaustedError", "Gap", "Loop", "RaisedError", "Run", "Switch", "ValueKind", "symbol"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gradlint.frontends.static.language import operators
 from gradlint.frontends.static.language.branches import Signal, alternatives
 from gradlint.frontends.static.language.targets import holder
-from gradlint.frontends.static.python import functions as python_functions
+from gradlint.frontends.static.python.instances import is_instance
 from gradlint.frontends.static.values import Instance, Mapping, Sequence, Unknown, Value
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def fits(run: Run, pattern: ast.pattern, subject: Value) -> bool | None:
         case ast.MatchSequence(patterns=patterns):
             return _sequence(run, patterns, subject)
         case ast.MatchClass(cls=cls, patterns=[], kwd_attrs=[]):
-            return python_functions.is_instance(run, subject, run.evaluate(cls))
+            return is_instance(run, subject, run.evaluate(cls))
     return None
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ast
-import operator
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gradlint.frontends.static import vocabulary
-from gradlint.frontends.static.language import operators
-from gradlint.frontends.static.language.attributes import bind, callee, in_class
+from gradlint.frontends.static.language.attributes import callee, in_class
 from gradlint.frontends.static.python import numbers as python_numbers
 from gradlint.frontends.static.python import objects, patterns, surroundings
 from gradlint.frontends.static.python import sequences as python_sequences
@@ -244,16 +241,6 @@ def _binding(kind: str, arguments: Arguments) -> Value | None:
     return replace(given, binding=kind) if isinstance(given, Function) else given
 
 
-def _attrgetter(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
-    return Unknown("an attribute getter")
-
-
-def _property_method(run: Run, receiver: Property, name: str, arguments: Arguments) -> Value | None:
-    if name == "setter" and arguments.positional:
-        return Property(receiver.getter, arguments.positional[0])
-    return receiver if name in ("getter", "deleter") else None
-
-
 def foreign_method(run: Run, receiver: Foreign, name: str, arguments: Arguments, at: ast.AST) -> Value | None:
     """A method of an object of the standard library."""
     found = patterns.method(run, receiver, name, arguments, at)
@@ -303,5 +290,3 @@ FUNCTIONS: dict[str, Handler] = {
     **patterns.FUNCTIONS,
 }
 """What a call of a function of Python's own gives, by its full name; None where it is not known."""
-
-__all__ = ["FUNCTIONS", "Any", "bind", "foreign_method", "is_instance", "operator", "operators", "vocabulary"]

@@ -80,11 +80,7 @@ def _is_external(value: Value, name: str) -> bool | None:
     if isinstance(value, Mapping):
         return last in MAPPINGS
     if isinstance(value, Tensor):
-        return (
-            (True if name in TENSORS else value.parameter if last == "Parameter" else False) or None
-            if last == "ndarray"
-            else (name in TENSORS or (value.parameter and last == "Parameter"))
-        )
+        return None if last == "ndarray" else name in TENSORS or (value.parameter and last == "Parameter")
     return _is_object(value, name, last)
 
 

@@ -104,6 +104,3 @@ def note(run: Run, kind: EventKind, at: ast.AST | None, **fields: Any) -> None:
             **fields,
         )
     )
-
-
-__all__ = ["Condition", "Gradient", "TrainingState", "Update", "identity", "note", "tensor_identities"]
