@@ -122,13 +122,13 @@ def _from_stars(run: Run, module: ModuleSource, wanted: str) -> Value | None:
     unread: Value | None = None
     for star in reversed(module.stars):
         package = star.module or ""
-        source = run.project.find(module, package, star.level)
+        source = run.project.find_naming(module, package, star.level, wanted)
         if source is not None and source is not module:
             found = name(run, source, wanted)
             if found is not None and not isinstance(found, Unknown):
                 return found
             unread = unread or found
-        elif package in STARS and STARS[package](wanted[:1]) and wanted not in BUILTINS:
+        elif not star.level and package in STARS and STARS[package](wanted[:1]) and wanted not in BUILTINS:
             return External(f"{package}.{wanted}")
     return unread
 

@@ -47,6 +47,9 @@ _RELEVANT_WORDS = {
 """Words by a part that a text without them mostly lacks; each begins with plain letters, which are searched fastest."""
 _TRAINING = ("backward", "step")
 
+STAR = b"import *"
+"""Brings names into a file that its text does not spell."""
+
 PACKAGE = "__init__.py"
 PACKAGES = "/site-packages/"
 SOURCE_FOLDERS = ("", "src")
@@ -126,12 +129,16 @@ class ModuleSource:
 
 @dataclass(eq=False)
 class Project:
-    """The files below a root folder, and those of some installed libraries, found by their paths and read once."""
+    """The files below a root folder, and those of some installed libraries, found by their paths and read once.
+
+    `asked` are the imports that were looked up, `skimmed` the files that were passed over for what their text lacks.
+    """
 
     root: str = ""
     modules: dict[str, ModuleSource | None] = field(default_factory=dict)
     found: dict[tuple[str, str], str | None] = field(default_factory=dict)
     asked: set[tuple[str, str]] = field(default_factory=set)
+    skimmed: set[str] = field(default_factory=set)
 
     def module(self, path: str, name: str = "") -> ModuleSource | None:
         """The module of a file; None when it cannot be read or parsed."""
@@ -167,6 +174,18 @@ class Project:
 
     def find(self, importer: ModuleSource, name: str, level: int = 0) -> ModuleSource | None:
         """The module that an import names; None for what no file of the project or of a known library is."""
+        path = self._path(importer, name, level)
+        return self.module(path, name) if path and not (SKIPPED.search(path) and path not in self.modules) else None
+
+    def find_naming(self, importer: ModuleSource, name: str, level: int, word: str) -> ModuleSource | None:
+        """`find`, but None for a file that cannot bind a word: one whose text lacks it is skimmed, not parsed."""
+        path = self._path(importer, name, level)
+        if path and path not in self.modules and not _may_bind(path, word):
+            self.skimmed.add(path)
+            return None
+        return self.find(importer, name, level)
+
+    def _path(self, importer: ModuleSource, name: str, level: int) -> str | None:
         folder = os.path.dirname(importer.path)
         for _ in range(level - 1):
             folder = os.path.dirname(folder)
@@ -174,8 +193,7 @@ class Project:
         self.asked.add(key)
         if key not in self.found:
             self.found[key] = _in_folder(folder, name) if level else self._absolute(folder, name)
-        path = self.found[key]
-        return self.module(path, name) if path and not (SKIPPED.search(path) and path not in self.modules) else None
+        return self.found[key]
 
     def missed(self) -> tuple[str, ...]:
         """Where files were looked for in vain by `asked`: one that appears there changes what an import means."""
@@ -247,6 +265,15 @@ def relevant(text: str) -> bool:
     return any(part in text for part in _RELEVANT) or any(
         word in text and pattern.search(text) is not None for word, pattern in _RELEVANT_WORDS.items()
     )
+
+
+def _may_bind(path: str, word: str) -> bool:
+    """Whether a file may bind a name, by its bytes: they hold it, or bring names that they do not spell."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError:
+        return True
+    return word.encode() in data or STAR in data
 
 
 def _load(path: str, name: str) -> ModuleSource | None:

@@ -49,6 +49,7 @@ def read_file(source: Source, project: Project | None = None, symbol: str | None
 
 def _read(run: Run, source: Source, symbol: str | None) -> Reading:
     run.project.asked.clear()
+    run.project.skimmed.clear()
     module = run.project.add(source)
     done = programs.run_file(run, module, symbol)
     steps = tuple(
@@ -61,7 +62,7 @@ def _read(run: Run, source: Source, symbol: str | None) -> Reading:
     return Reading(
         graphs=tuple(models.graphs(run, module, done, steps)),
         steps=steps,
-        files=tuple(run.scopes),
+        files=(*run.scopes, *sorted(run.project.skimmed - run.scopes.keys())),
         missed=run.project.missed(),
         gaps=tuple(run.gaps),
     )
