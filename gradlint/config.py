@@ -57,6 +57,7 @@ class Settings(BaseModel):
     per_file_ignores: dict[str, Words] = Field(default_factory=dict)
     exclude: Words = ()
     notes: bool = False
+    compile: bool = Field(False, description="Whether models are meant to be compiled: graph breaks are warnings.")
     fail_on: Literal["error", "warning", "note", "never"] = "warning"
     exit_zero: bool = False
     output_format: str = "full"

@@ -8,13 +8,13 @@ an in-place write makes a new value, recorded loops are unrolled.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from gradlint.compilation import Compilation
 from gradlint.frame import Frame as Frame
 from gradlint.training import TrainingStep
 
@@ -202,6 +202,8 @@ class Model:
     the user's own that call each part. `trained` says that a loss and an optimizer were seen at work on it (or that the
     caller means to train it). `complete` says that every op that runs is in the graph, `closed` that nothing that
     could not be read may hold or read a parameter; a rule that claims an absence asks for the one that it stands on.
+    `compiled` says that the program compiles or exports what it defines, `compilation` what the compiler made of this
+    model (None: it was not asked).
     """
 
     name: str
@@ -219,6 +221,8 @@ class Model:
     trained: bool = False
     complete: bool = True
     closed: bool = True
+    compiled: bool = False
+    compilation: Compilation | None = None
 
     @property
     def trainable(self) -> tuple[Parameter, ...]:
@@ -240,6 +244,18 @@ class _Values:
                 if end not in self.into:
                     self.into[end], self.out_of[end] = {}, {}
             self.out_of[edge.source][edge.target] = self.into[edge.target][edge.source] = edge
+
+
+def _closure(start: Iterable[int], beside: dict[int, dict[int, Edge]], follow: Callable[[Edge], bool]) -> set[int]:
+    """All nodes that lie on ways along edges that `follow` accepts; `beside` has a node's edges by their other ends."""
+    seen = {node for node in start if node in beside}
+    waiting = list(seen)
+    while waiting:
+        for other, edge in beside[waiting.pop()].items():
+            if other not in seen and follow(edge):
+                seen.add(other)
+                waiting.append(other)
+    return seen
 
 
 class ModelGraph:
@@ -308,26 +324,11 @@ class ModelGraph:
 
     def reaching(self, targets: Iterable[int], follow: Callable[[Edge], bool] = lambda edge: True) -> set[int]:
         """All nodes from which a way along edges that `follow` accepts leads to one of `targets` (these included)."""
-        return self._closure(targets, self.incoming, lambda edge: edge.source, follow)
+        return _closure(targets, self._values.into, follow)
 
     def reached(self, sources: Iterable[int], follow: Callable[[Edge], bool] = lambda edge: True) -> set[int]:
         """All nodes to which a way along edges that `follow` accepts leads from one of `sources` (these included)."""
-        return self._closure(sources, self.outgoing, lambda edge: edge.target, follow)
-
-    def _closure(
-        self,
-        start: Iterable[int],
-        step: Callable[[int], Iterator[Edge]],
-        end: Callable[[Edge], int],
-        follow: Callable[[Edge], bool],
-    ) -> set[int]:
-        seen = {node for node in start if node in self._values.into}
-        queue = deque(seen)
-        while queue:
-            fresh = {end(edge) for edge in step(queue.popleft()) if follow(edge)} - seen
-            seen |= fresh
-            queue.extend(fresh)
-        return seen
+        return _closure(sources, self._values.out_of, follow)
 
     @cached_property
     def useful(self) -> frozenset[int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from gradlint.compilation import Compilation
 from gradlint.errors import TargetError
 from gradlint.graph import Edge, Frame, Model, ModelGraph, Node, NodeKind, Passage, Reason, ValueKind
 from gradlint.training import Event, TrainingStep
@@ -84,6 +85,19 @@ def _mapped_model(model: Model, frame: Callable[[Frame | None], Frame | None], s
         calls={name: place for name, call in model.calls.items() if (place := frame(call)) is not None},
         hidden=tuple(replace(h, frame=frame(h.frame)) for h in model.hidden),
         functions=tuple(replace(f, frame=frame(f.frame), call_frame=frame(f.call_frame)) for f in model.functions),
+        compilation=model.compilation and _mapped_compilation(model.compilation, frame),
+    )
+
+
+def _mapped_compilation(found: Compilation, frame: Callable[[Frame | None], Frame | None]) -> Compilation:
+    def chain(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+        return tuple(filter(None, map(frame, frames)))
+
+    return replace(
+        found,
+        breaks=tuple(replace(b, frames=chain(b.frames)) for b in found.breaks),
+        recompilations=tuple(replace(r, frame=frame(r.frame) or r.frame) for r in found.recompilations),
+        refusals=tuple(replace(r, frames=chain(r.frames)) for r in found.refusals),
     )
 
 

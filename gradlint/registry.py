@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gradlint.errors import InternalError, UsageError, did_you_mean
 from gradlint.finding import Evidence, Finding, Severity
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from gradlint.rule import Rule
 
 PACKAGE = "gradlint.rules"
+COMPILER_FAMILY = "GL2"
+COMPILED = "compiled"
+"""The setting of a rule about the compiler which says that models are meant to be compiled."""
+
 RUN_FAMILY = "GL0"
 """The family about the run itself: `--select` narrows what is looked for, not what is said of the run."""
 
@@ -180,10 +184,31 @@ def _length(word: str) -> int:
     return len(_index()[name]) if name else (1 if word == "ALL" else len(word))
 
 
+def compiler_use(settings: Settings) -> Literal["never", "auto", "always"]:
+    """Whether models are to be compiled: never, where the program does so itself, or always.
+
+    A run that is about the compiler (the setting `compile`, or rules of `COMPILER_FAMILY` by name) asks it of every
+    model.
+    """
+    codes = selection(settings).codes
+    if not any(code.startswith(COMPILER_FAMILY) for code in codes):
+        return "never"
+    named = (*settings.select, *settings.extend_select)
+    return "always" if settings.compile or any(map(_is_about_compiler, named)) else "auto"
+
+
+def _is_about_compiler(word: str) -> bool:
+    return all(code.startswith(COMPILER_FAMILY) for code in resolve(word))
+
+
 def configured(settings: Settings) -> tuple[Rule, ...]:
     """The wanted rules with their settings, sorted by code; raises `UsageError` for a setting that none has."""
     wanted = selection(settings).codes
     values = {rule(word): fields for word, fields in settings.rules.items()}
+    if compiler_use(settings) == "always":
+        values |= {
+            known: {COMPILED: True} | values.get(known, {}) for known in rules() if COMPILED in known.model_fields
+        }
     return tuple(_configured(known, values.get(known, {})) for known in rules() if known.code in wanted)
 
 

@@ -19,7 +19,7 @@ from gradlint.graph import Edge, ModelGraph, Parameter
 from gradlint.judged import Judged
 from gradlint.proving import found_in, sight, summary
 from gradlint.recording import Recording, decode
-from gradlint.registry import fault
+from gradlint.registry import compiler_use, fault
 from gradlint.rule import GraphRule, Rule
 from gradlint.worker import Limits, Outcome, Worker, torch_available
 
@@ -82,6 +82,7 @@ def job(target: Target, settings: Settings) -> dict[str, Any]:
         "symbol": target.symbol,
         "inputs": list(settings.inputs or (setting.inputs if setting else ())),
         "model": setting.model_dump(mode="json") if setting else None,
+        "compile": compiler_use(settings),
         "seconds": settings.timeout,
         "memory": settings.memory,
     }

@@ -201,13 +201,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gradlint.analysis.compiler import breaks, chain, severity, unsaid
 from gradlint.analysis.operands import once
 from gradlint.finding import Finding, Severity
-from gradlint.graph import ModelGraph, Node
+from gradlint.graph import ModelGraph
 from gradlint.rule import GraphRule, user_frame
 
 TRUTH = "__bool__"
-FORWARD = "forward"
+CHECKED = "checked"
+"""Literal of an assertion that the compiler keeps in its graph: torch checks it on the device (torch 2.13)."""
 
 
 class DataDependentControlFlow(GraphRule):
@@ -216,11 +218,13 @@ class DataDependentControlFlow(GraphRule):
     message = "python decides here by a tensor's value, so the graph breaks: the compiler cannot follow both ways"
     advice = "use torch.where or torch.cond, or decide by shapes and settings"
 
+    compiled: bool = False
+    """Whether models are meant to be compiled, also where the program does not show it."""
+
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
-        for test in once(node for node in graph.nodes if node.op == TRUTH and _is_in_forward(node)):
-            yield self.found(user_frame(test), path=graph.model.path, extra={"model": graph.model.name})
-
-
-def _is_in_forward(node: Node) -> bool:
-    """Whether a call was made by a model's forward, by itself or through helpers."""
-    return any(frame.user and frame.function.rpartition(".")[2] == FORWARD for frame in node.frames)
+        extra, kind = {"model": graph.model.name}, severity(graph, self.compiled)
+        for place, found in breaks(graph, data_dependent=True):
+            yield self.found(place, path=graph.model.path, severity=kind, related=chain(found), extra=extra)
+        for test in once(unsaid(graph, (node for node in graph.nodes if node.op == TRUTH))):
+            weight = Severity.NOTE if CHECKED in test.literals else kind
+            yield self.found(user_frame(test), path=graph.model.path, severity=weight, extra=extra)

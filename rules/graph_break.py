@@ -43,7 +43,8 @@ Bad:
     ```
 
     ```text
-    15:29 note: the compiler's graph breaks here: python takes a number out of a tensor
+    13:5 warning: compiled anew for the same shapes: `len(self.largest) == 2` no longer holds
+    15:29 warning: graph break GB0124 (2 graphs): Unsupported Tensor.item() call with capture_scalar_outputs=False
     ```
 
     ```python
@@ -78,7 +79,7 @@ Bad:
     ```
 
     ```text
-    13:16 note: the compiler's graph breaks here: the result's shape depends on a tensor's values
+    13:16 note: graph break: the result's shape depends on a tensor's values
     ```
 
 Good: what is watched stays a tensor, numbers are taken out in the training loop.
@@ -160,31 +161,62 @@ capture_scalar_outputs=False; Dynamic shape operator; torch.compile gives no spe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+from gradlint.analysis.compiler import breaks, chain, severity, unsaid
 from gradlint.analysis.operands import inputs, once
+from gradlint.compilation import Break
 from gradlint.finding import Finding, Severity
+from gradlint.frame import Frame
 from gradlint.graph import ModelGraph, Node
 from gradlint.rule import GraphRule, user_frame
 
-NUMBERS = frozenset({"item", "tolist", "__float__", "__int__", "__complex__"})
+NUMBERS = frozenset({"item", "tolist", "__float__", "__int__", "__complex__", "equal", "allclose", "is_nonzero"})
 SHAPED_BY_VALUES = frozenset({"nonzero", "masked_select", "unique", "unique_consecutive", "bincount", "argwhere"})
 INDEXING, WHERE, MASK = "getitem", "where", "bool"
-TRUTH, FORWARD = "__bool__", "forward"
+TRUTH = "__bool__"
+BREAK = "graph break: {why}"
+AGAIN = "compiled anew for the same shapes: `{guard}` no longer holds"
+LASTING = "let what changes from call to call be a tensor: self.register_buffer(...)"
+PLACE = "keep it a tensor of fixed shape, or move it out of forward"
 
 
 class GraphBreak(GraphRule):
     code = "GL201"
     severity = Severity.NOTE
-    message = "the compiler's graph breaks here: {why}"
-    advice = "keep it a tensor of fixed shape, or move it out of forward"
+    message = "{why}"
+    advice = "{remedy}"
+
+    compiled: bool = False
+    """Whether models are meant to be compiled, also where the program does not show it."""
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
+        for place, found in breaks(graph, data_dependent=False):
+            yield self._at(graph, place, _told(graph, found), _remedy(found), related=chain(found))
         tested = {edge.source for node in graph.nodes if node.op == TRUTH for edge in graph.incoming(node.id)}
-        breaks = (node for node in graph.nodes if node.id not in tested and _is_in_forward(node))
-        for node in once(node for node in breaks if _why(graph, node)):
-            yield self.found(
-                user_frame(node), path=graph.model.path, why=_why(graph, node), extra={"model": graph.model.name}
-            )
+        calls = (node for node in graph.nodes if node.id not in tested and _why(graph, node))
+        for node in once(unsaid(graph, calls)):
+            yield self._at(graph, user_frame(node), BREAK.format(why=_why(graph, node)), PLACE)
+        for again in graph.model.compilation.recompilations if graph.model.compilation else ():
+            yield self._at(graph, again.frame, AGAIN.format(guard=again.guard), LASTING)
+
+    def _at(self, graph: ModelGraph, place: Frame | None, why: str, remedy: str, **more: Any) -> Finding:
+        extra = {"model": graph.model.name}
+        kind = severity(graph, self.compiled)
+        return self.found(place, path=graph.model.path, why=why, remedy=remedy, severity=kind, extra=extra, **more)
+
+
+def _told(graph: ModelGraph, found: Break) -> str:
+    """Torch's own words, with the number of the reason and of the graphs that result."""
+    graphs = graph.model.compilation.graphs if graph.model.compilation else 0
+    number = f" {found.id}" if found.id else ""
+    return f"graph break{number} ({graphs} graph{'s' * (graphs != 1)}): {found.title}"
+
+
+def _remedy(found: Break) -> str:
+    """What to do, and torch's own first hint."""
+    hint = found.hints[0].rstrip(".") if found.hints else ""
+    return f"{PLACE}; torch's hint: {hint}" if hint else PLACE
 
 
 def _why(graph: ModelGraph, node: Node) -> str:
@@ -195,8 +227,3 @@ def _why(graph: ModelGraph, node: Node) -> str:
     positions = node.op == WHERE and len(inputs(graph, node)) == 1 and not node.literals
     shaped = masked or positions or node.op in SHAPED_BY_VALUES
     return "the result's shape depends on a tensor's values" if shaped else ""
-
-
-def _is_in_forward(node: Node) -> bool:
-    """Whether a call was made by a model's forward, by itself or through helpers."""
-    return any(frame.user and frame.function.rpartition(".")[2] == FORWARD for frame in node.frames)

@@ -13,7 +13,7 @@ from tests.tree import RULES, Import, Module, length, modules, rules
 
 LAYERS = (
     ("finding", "errors", "frame", "intent", "magics", "notebook_cells", "streams", "garbage"),
-    ("source", "code", "graph", "training", "inputs", "ops", "kernel", "wire", "git", "judged", "crowd"),
+    ("source", "code", "graph", "training", "inputs", "ops", "compilation", "kernel", "wire", "git", "judged", "crowd"),
     ("rule", "recording", "notebook"),
     (
         "analysis",
@@ -39,6 +39,7 @@ LAYERS = (
         "tracing",
         "merging",
         "source_run",
+        "graph_files",
         "encore",
         "finishing",
         "engine",
@@ -50,10 +51,11 @@ LAYERS = (
     ("cli", "__main__", "__init__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-RULES_MAY_IMPORT = {"finding", "frame", "graph", "training", "source", "code", "ops", "rule", "analysis"}
+RULES_MAY_IMPORT = {"finding", "frame", "graph", "compilation", "training", "source", "code", "ops", "rule", "analysis"}
 
 NEIGHBOURS = {
     ("graph", "training"): "a graph holds the training step that it was recorded in",
+    ("graph", "compilation"): "a model holds what the compiler made of it",
     ("suppress", "registry"): "an ignore comment names rules, and a wrong name is a finding",
     ("__main__", "cli"): "everything but the version goes to the command line",
     ("engine", "worker"): "the engine starts the workers",
@@ -61,6 +63,9 @@ NEIGHBOURS = {
     ("engine", "tracing"): "the engine hands each target with models to the judge of its recording",
     ("engine", "proving"): "the graphs of a live model are judged as those of a file",
     ("engine", "source_run"): "the engine hands over all files that are only read",
+    ("engine", "graph_files"): "the engine hands over all files that hold a graph",
+    ("graph_files", "worker"): "a file that somebody else made is read by the worker",
+    ("graph_files", "proving"): "the rules read the graphs of files",
     ("engine", "merging"): "what all targets showed becomes one report",
     ("engine", "finishing"): "the comments are read when all findings are known",
     ("fixing", "engine"): "what was fixed is linted again",

@@ -46,6 +46,7 @@ CATALOGUE = {
     "GL201": ("graph-break", "note"),
     "GL202": ("data-dependent-control-flow", "note"),
     "GL203": ("untraceable-call", "note"),
+    "GL204": ("not-exportable", "note"),
     "GL301": ("xavier-before-relu", "warning"),
     "GL401": ("deep-saturating-stack", "warning"),
     "GL501": ("missing-normalization", "warning"),

@@ -6,9 +6,12 @@ import functools
 import importlib.util
 import linecache
 import pathlib
+import re
 import site
 import sys
 import sysconfig
+import traceback
+from collections.abc import Iterable
 from types import CodeType, FrameType
 
 from gradlint.graph import Frame
@@ -36,6 +39,9 @@ _LIBRARIES = tuple(
         *(sysconfig.get_path(kind) + "/" for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
     }
 )
+
+RESUMED = re.compile(r"torch_dynamo_resume_in_(.+)_at_\d+")
+"""What Dynamo calls the rest of a function behind a break."""
 
 _skipped: dict[str, bool] = {}
 
@@ -72,7 +78,7 @@ def _positions(code: CodeType) -> list[tuple[int | None, int | None, int | None,
     return list(code.co_positions())
 
 
-def _code_points(path: str, line: int, offset: int) -> int:
+def code_points(path: str, line: int, offset: int) -> int:
     """The 1-based column in code points of a 0-based offset in UTF-8 bytes."""
     text = linecache.getline(path, line)
     return offset + 1 if text.isascii() else len(text.encode()[:offset].decode(errors="ignore")) + 1
@@ -89,9 +95,9 @@ def decode(raw: RawFrame) -> Frame:
     return Frame(
         path=path,
         line=line,
-        column=_code_points(path, line, start or 0),
+        column=code_points(path, line, start or 0),
         end_line=end_line,
-        end_column=_code_points(path, end_line, end or 0),
+        end_column=code_points(path, end_line, end or 0),
         function=code.co_qualname,
         user=not is_library(path),
     )
@@ -100,6 +106,26 @@ def decode(raw: RawFrame) -> Frame:
 def decoded(raw: RawFrames) -> tuple[Frame, ...]:
     """The source positions of a chain of raw frames."""
     return tuple(decode(frame) for frame in raw)
+
+
+def of_summaries(stack: Iterable[traceback.FrameSummary]) -> tuple[Frame, ...]:
+    """The source positions of a printable stack, innermost first, torch's and gradlint's own left out."""
+    return tuple(_summary(entry) for entry in reversed(list(stack)) if not is_skipped(entry.filename))
+
+
+def _summary(entry: traceback.FrameSummary) -> Frame:
+    path, line = entry.filename, entry.lineno or 1
+    end_line = getattr(entry, "end_lineno", None) or line
+    start, stop = getattr(entry, "colno", None) or 0, getattr(entry, "end_colno", None) or 0
+    return Frame(
+        path=path,
+        line=line,
+        column=code_points(path, line, start),
+        end_line=end_line,
+        end_column=code_points(path, end_line, stop),
+        function=RESUMED.sub(r"\1", entry.name),
+        user=not is_library(path),
+    )
 
 
 def definition(code: CodeType) -> Frame:

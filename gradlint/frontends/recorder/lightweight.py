@@ -43,10 +43,11 @@ class _StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name in ("__spec__", "__file__"):
             raise AttributeError(name)
-        return getattr(_real(), name)
+        return getattr(compiler(), name)
 
 
-def _real() -> ModuleType:
+def compiler() -> ModuleType:
+    """The compiler itself, imported when it is needed."""
     if isinstance(sys.modules.get(COMPILER), _StandIn):
         del sys.modules[COMPILER]
         vars(torch).pop("_dynamo", None)

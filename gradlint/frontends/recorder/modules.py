@@ -38,7 +38,7 @@ class Modules:
     built: dict[int, Built] = field(default_factory=dict)
     started: dict[int, nn.Module] = field(default_factory=dict)
     called: dict[int, RawFrames] = field(default_factory=dict)
-    first_call: Callable[[nn.Module, Any], None] = lambda module, inputs: None
+    first_call: Callable[[nn.Module, Any, dict[str, Any]], None] = lambda module, inputs, options: None
     returned: Callable[[nn.Module, Any], None] = lambda module, output: None
 
     def running(self) -> nn.Module | None:
@@ -128,7 +128,7 @@ def watched(modules: Modules) -> Iterator[None]:
 def _enter(modules: Modules, module: nn.Module, inputs: Any) -> None:
     if not modules.stack and id(module) not in modules.started:
         modules.started[id(module)] = module
-        modules.first_call(module, inputs)
+        modules.first_call(module, inputs, sys._getframe(1).f_locals.get("kwargs") or {})
     modules.called[id(module)] = take(sys._getframe(1))
     modules.stack.append(module)
 

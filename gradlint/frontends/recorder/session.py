@@ -29,6 +29,7 @@ from gradlint.frontends.recorder import (
     rewrite,
     zeros,
 )
+from gradlint.frontends.recorder.calls import Call
 from gradlint.frontends.recorder.frames import is_library
 from gradlint.frontends.recorder.loading import load_with
 from gradlint.frontends.recorder.mode import Recorder
@@ -46,7 +47,11 @@ lightweight.spare_compiler()
 
 @dataclass(slots=True)
 class Session:
-    """The state of one recording: everything that happens in it goes on one tape."""
+    """The state of one recording: everything that happens in it goes on one tape.
+
+    `compiled` and `exported` say that the program compiles and exports; `calls` are the first calls of the
+    models, where they are kept, and `judged` the identities of the modules behind the models by name.
+    """
 
     bytes_allowed: float = math.inf
     tape: Tape = field(default_factory=Tape)
@@ -56,6 +61,11 @@ class Session:
     asides: dict[int, list[hidden.Aside]] = field(default_factory=dict)
     outputs: dict[int, list[int]] = field(default_factory=dict)
     inputs: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    keeps_calls: bool = False
+    compiled: bool = False
+    exported: bool = False
+    calls: dict[int, Call] = field(default_factory=dict)
+    judged: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         autograd.new_epoch()
@@ -64,7 +74,9 @@ class Session:
         self.modules.first_call = self._first_call
         self.modules.returned = self._returned
 
-    def _first_call(self, root: nn.Module, inputs: Any) -> None:
+    def _first_call(self, root: nn.Module, inputs: Any, options: dict[str, Any]) -> None:
+        if self.keeps_calls:
+            self.calls.setdefault(id(root), Call(root, tuple(inputs), dict(options)))
         with torch._C.DisableTorchFunction():
             self.inputs.setdefault(id(root), tuple(map(describing.signature, tensors_in(inputs))))
             self.asides.setdefault(id(root), list(hidden.aside(root, self.modules)))
@@ -159,6 +171,7 @@ def model_of(
     line: int | None = None,
 ) -> Model:
     """A live module, after its run, as the graph's model."""
+    session.judged[name] = id(root)
     asides = [*session.asides.get(id(root), []), *hidden.made_inside(root, session.recorder.made_inside)]
     return Model(
         name=name,
@@ -174,6 +187,7 @@ def model_of(
         calls=describing.calls(root, session.modules),
         targets=tuple(targets),
         trained=trained,
+        compiled=session.compiled,
     )
 
 

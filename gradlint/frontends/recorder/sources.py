@@ -17,6 +17,7 @@ from torch import nn
 
 from gradlint.errors import GradlintError, TargetError
 from gradlint.finding import Failure
+from gradlint.frontends.compilers import compiles, exports
 from gradlint.frontends.recorder import patches
 from gradlint.frontends.recorder import session as sessions
 from gradlint.frontends.recorder.alarms import alarm
@@ -36,6 +37,7 @@ from gradlint.graph import Hidden, Model
 from gradlint.inputs import parse_inputs
 
 DEFAULT_SECONDS = 60.0
+ALWAYS, NEVER = "always", "never"
 FEEDING_SHARE = 0.85
 """Share of a target's time after which no further model is tried: a late result is better than a killed one."""
 
@@ -51,6 +53,7 @@ def capture_file(session: Session, job: dict[str, Any], failures: list[Failure])
     deadline = time.monotonic() + FEEDING_SHARE * job.get("seconds", DEFAULT_SECONDS)
     with project(project_root(path)) as absent:
         module, tree = sessions.import_file(session, path, absent)
+        _note_compilers(session, job, path.read_text(errors="replace"), tree)
         found = _selected(job, tree, module)
         trained = _trained(session, module, tree, job)
         yield from trained
@@ -59,6 +62,13 @@ def capture_file(session: Session, job: dict[str, Any], failures: list[Failure])
             if target.name not in done and not _has_run(session, target):
                 with timed(target.name, deadline - time.monotonic()):
                     yield from _fed(session, target, tree, module, job, failures)
+
+
+def _note_compilers(session: Session, job: dict[str, Any], text: str, tree: ast.Module) -> None:
+    """Notes whether the program, or the run that was asked for, compiles and exports its models."""
+    session.compiled = job.get("compile") == ALWAYS or compiles(text, tree)
+    session.exported = job.get("compile") == ALWAYS or exports(text, tree)
+    session.keeps_calls = job.get("compile", NEVER) != NEVER and session.compiled
 
 
 @contextlib.contextmanager

@@ -194,6 +194,7 @@ def _model(run: Run, module: ModuleSource, tree: Tree, used: set[int]) -> Model 
         trained=at_loss and any(event.kind is EventKind.OPTIMIZER for event in events),
         complete=closed and not any(id(part) in run.partly for part in tree.parts.values()),
         closed=closed,
+        compiled=module.compiles,
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gradlint.frame import Frame
+from gradlint.frontends.compilers import compiles
 from gradlint.source import Source, SourceError, read
 
 LIBRARIES = frozenset(
@@ -90,6 +91,11 @@ class ModuleSource:
             for name in dict.fromkeys(bound(statement)):
                 found.setdefault(name, []).append(statement)
         return found
+
+    @cached_property
+    def compiles(self) -> bool:
+        """Whether the program compiles or exports what it defines."""
+        return compiles(self.source.text, self.tree)
 
     @cached_property
     def trains(self) -> bool:

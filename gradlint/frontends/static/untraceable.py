@@ -5,15 +5,44 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from gradlint.frontends.static.values import Constant, Foreign, Symbol, Value
 from gradlint.graph import NodeKind
 
 if TYPE_CHECKING:
     from gradlint.frontends.static.run import Run
 
-FUNCTIONS = ("builtins.print", "builtins.open", "builtins.input", "time.", "random.", "logging.", "warnings.warn")
+FUNCTIONS = (
+    "builtins.print", "builtins.open", "builtins.input", "builtins.breakpoint", "builtins.exec", "builtins.eval",
+    "time.", "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.date.today", "random.", "numpy.random.",
+    "uuid.", "logging.", "warnings.warn", "sys.stdout.", "sys.stderr.", "json.", "pickle.", "subprocess.", "socket.",
+    "requests.", "urllib.", "shutil.", "os.system", "os.makedirs", "os.mkdir", "os.remove", "numpy.save", "numpy.load",
+    "torch.save", "torch.load", "wandb.log",
+)  # fmt: skip
+"""How their full names begin."""
+
+MADE = {"logging.getLogger": "logging.Logger"}
+"""Functions that make an object with such methods, and its class."""
+
+PLAIN = frozenset({"isEnabledFor", "getEffectiveLevel", "hasHandlers"})
+"""Methods of a logger that say nothing."""
 
 
 def note(run: Run, name: str, at: ast.AST) -> None:
     """Puts a call of a library's function on the tape if it is made while a module runs and no graph can hold it."""
-    if run.modules and name.startswith(FUNCTIONS):
+    if run.modules and name.startswith(FUNCTIONS) and name not in MADE:
         run.add(NodeKind.CONSTANT, f"python:{name}", at)
+
+
+def made(run: Run, name: str, at: ast.AST) -> Value | None:
+    """The object that a function makes whose methods are noted."""
+    return Foreign(MADE[name], made=run.frame(at)) if name in MADE else None
+
+
+def method(run: Run, receiver: Foreign, name: str, at: ast.AST) -> Value | None:
+    """A method of such an object."""
+    if receiver.name not in MADE.values():
+        return None
+    if name in PLAIN:
+        return Symbol()
+    note(run, f"{receiver.name}.{name}", at)
+    return receiver if name == "getChild" else Constant(None)

@@ -116,6 +116,8 @@ def settled(run: Run, arguments: Arguments) -> Arguments:
 
 def _external(run: Run, function: External, arguments: Arguments, at: ast.AST) -> Value:
     untraceable.note(run, function.name, at)
+    if (noted := untraceable.made(run, function.name, at)) is not None:
+        return noted
     own = python_functions.FUNCTIONS.get(function.name)
     if own is not None:
         found: Value | None = own(run, arguments, at)
@@ -143,6 +145,8 @@ def _method(run: Run, function: Method, arguments: Arguments, at: ast.AST) -> Va
         return _choice(run, Choice(tuple(Method(o, name) for o in _present(receiver))), arguments, at)
     if isinstance(receiver, (Constant, Sequence, Mapping, Function, ModuleValue, External)):
         return python_values.method(run, receiver, name, arguments, at)
+    if isinstance(receiver, Foreign) and (noted := untraceable.method(run, receiver, name, at)) is not None:
+        return noted
     hooked = module_calls.hook(run, receiver, name, arguments)
     given = hooked or vocabulary.call_method(run, receiver, name, settled(run, arguments), at)
     if given is None and isinstance(receiver, Foreign):

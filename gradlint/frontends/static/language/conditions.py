@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gradlint.frontends.static.language.branches import RAISE, Signal, alternatives
 from gradlint.frontends.static.language.node_facts import text_of
@@ -103,12 +103,13 @@ def _way(run: Run, test: ast.expr, answer: bool, body: list[ast.stmt]) -> Callab
     return way
 
 
-def note_test(run: Run, test: Value, at: ast.AST) -> None:
+def note_test(run: Run, test: Value, at: ast.AST, literals: dict[str, Any] | None = None) -> None:
     """A condition on a tensor's value is Python reading it, as a truth value that has no gradient."""
     for value in run.tensors_in(test) if isinstance(test, (Tensor, Choice)) else ():
         if isinstance(value, Tensor):
             node = run.linked(NodeKind.OP, TRUTH, (run.read(value),), at, Passage.BLOCKED, Reason.SCALAR)
             run.tape.nodes[node].value, run.tape.nodes[node].requires_grad = ValueKind.SCALAR, False
+            run.tape.nodes[node].literals.update(literals or {})
 
 
 def assume(run: Run, test: ast.expr, answer: bool) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlint.frontends.static import vocabulary
 from gradlint.frontends.static.language.attributes import bind, in_class
+from gradlint.frontends.static.language.conditions import note_test
 from gradlint.frontends.static.python import surroundings
 from gradlint.frontends.static.values import (
     Arguments,
@@ -173,6 +174,8 @@ def unary(run: Run, at: ast.UnaryOp) -> Value:
     value = run.settled(run.evaluate(at.operand))
     if name == "not":
         answer = run.truth(value)
+        if answer is None:
+            note_test(run, value, at.operand)
         return Symbol("bool") if answer is None else Constant(not answer)
     return _signed(run, name, plain, value, at)
 

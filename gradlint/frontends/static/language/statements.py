@@ -83,10 +83,15 @@ def _raise(run: Run, at: ast.Raise) -> Signal:
     raise RaisedError
 
 
+CHECKED = "checked"
+"""Literal of a test that a compiler keeps in its graph: an assertion whose message is no computed one."""
+
+
 def _assert(run: Run, at: ast.Assert) -> Signal:
     test = run.evaluate(at.test)
     if run.truth(test) is None:
-        conditions.note_test(run, test, at)
+        kept = at.msg is None or isinstance(at.msg, ast.Constant)
+        conditions.note_test(run, test, at, {CHECKED: True} if kept else {})
         conditions.assume(run, at.test, True)
     return None
 

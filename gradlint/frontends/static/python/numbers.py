@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gradlint.frontends.static import vocabulary
 from gradlint.frontends.static.language import operators
 from gradlint.frontends.static.language.attributes import bind, in_class
+from gradlint.frontends.static.language.conditions import note_test
 from gradlint.frontends.static.values import (
     Arguments,
     Choice,
@@ -42,6 +43,8 @@ def _calculated(full: str, function: Callable[..., Any], kind: str) -> Handler:
 
     def handler(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
         given = [run.settled(value) for value in arguments.positional]
+        if function is bool and given and run.truth(given[0]) is None:
+            note_test(run, given[0], at)
         if any(isinstance(value, (Tensor, Unknown)) and run.nodes_in((value,)) for value in given):
             return vocabulary.call_external(run, full, Arguments(tuple(given), arguments.named), at)
         if len(given) == 1 and isinstance(given[0], Choice):

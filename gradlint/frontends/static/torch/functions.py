@@ -71,8 +71,6 @@ ASKING = {
     "torch.get_rng_state": "state",
     "torch.promote_types": "dtype",
     "torch.result_type": "dtype",
-    "torch.allclose": "bool",
-    "torch.equal": "bool",
     "torch.is_storage": "bool",
     "torch.numel": "int",
 }
@@ -235,6 +233,9 @@ def _norm(run: Run, args: Arguments, at: ast.AST) -> Value:
 
 
 _HANDLERS: dict[str, Handler] = {
+    "torch.allclose": torch_tensors.compared,
+    "torch.equal": torch_tensors.compared,
+    "torch.is_nonzero": torch_tensors.compared,
     "torch.nn.utils.clip_grad_norm_": _norm,
     "torch.nn.utils.clip_grad.clip_grad_norm_": _norm,
     "torch.nn.utils.clip_grad_norm": _norm,

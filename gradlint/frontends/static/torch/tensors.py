@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gradlint.frontends.static.language import conditions
 from gradlint.frontends.static.python.plain_values import plain
 from gradlint.frontends.static.record import emission
 from gradlint.frontends.static.record.emission import REQUIRES_GRAD, Output, begin, result
@@ -35,8 +36,10 @@ NONE = Constant(None)
 NUMBERS = frozenset("numel nelement dim ndimension element_size get_device storage_offset".split())
 ANSWERS = frozenset(
     """is_contiguous is_floating_point is_complex is_signed is_inference is_pinned is_shared is_conj is_neg is_set_to
-    is_same_size equal allclose is_nonzero is_coalesced""".split()
+    is_same_size is_coalesced""".split()
 )
+COMPARED = frozenset({"equal", "allclose", "is_nonzero"})
+"""Methods that answer with a truth value which depends on the values of tensors."""
 HOOKS = frozenset(
     "register_hook retain_grad register_post_accumulate_grad_hook share_memory_ storage untyped_storage".split()
 )
@@ -53,6 +56,8 @@ def method(run: Run, receiver: Tensor, name: str, args: Arguments, at: ast.AST) 
         return _number(receiver, name)
     if name in ANSWERS:
         return _answer(receiver, name)
+    if name in COMPARED:
+        return compared(run, Arguments((receiver, *args.positional), args.named), at)
     if name in HOOKS:
         return Foreign(f"torch.Tensor.{name}") if name.startswith("register") else NONE
     whole = Arguments((receiver, *args.positional), args.named, args.exact)
@@ -84,6 +89,13 @@ def _number(receiver: Tensor, name: str) -> Value:
     if shape is not None and name in ("numel", "nelement") and None not in shape:
         return Constant(math.prod(size for size in shape if size is not None))
     return Symbol("int")
+
+
+def compared(run: Run, args: Arguments, at: ast.AST) -> Value:
+    """Whether tensors are equal, or one is zero: Python asks for their values."""
+    for value in args.positional:
+        conditions.note_test(run, value, at)
+    return Symbol("bool")
 
 
 def _answer(receiver: Tensor, name: str) -> Value:
