@@ -132,6 +132,40 @@ The sum is what is backpropagated.
         train()
     ```
 
+A list that a forward pass fills for itself, also where the graph that it reads hands on what was put into it.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Hops(nn.Module):
+        def __init__(self, width=8, hops=3):
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(width, width) for _ in range(hops)])
+
+        def forward(self, graph, x):
+            found = []
+            for layer in self.layers:
+                found.append(layer(x))
+                graph.ndata["h"] = x
+                graph.update_all("copy", "sum")
+                x = graph.ndata.pop("h")
+            return torch.cat(found, dim=1)
+
+
+    def train(graph, x, y, epochs=20):
+        net, criterion = Hops(), nn.CrossEntropyLoss()
+        optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+        for _ in range(epochs):
+            optimizer.zero_grad()
+            loss = criterion(net(graph, x), y)
+            loss.backward()
+            optimizer.step()
+        net.eval()
+        return (net(graph, x).argmax(dim=1) == y).float().mean().item()
+    ```
+
 A sum of numbers, by an object of its own.
 
     ```python

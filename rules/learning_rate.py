@@ -83,6 +83,28 @@ Good: a schedule with a warm-up scales it.
         train()
     ```
 
+Logistic regression: one layer, so there is but one minimum.
+
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    def probe(features, labels, steps=100):
+        net = nn.Linear(32, 7)
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.2, weight_decay=5e-6)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            F.cross_entropy(net(features), labels).backward()
+            optimizer.step()
+        return net
+
+
+    if __name__ == "__main__":
+        probe(torch.randn(64, 32), torch.randint(0, 7, (64,)))
+    ```
+
 An image is optimised, not a network.
 
     ```python
@@ -151,6 +173,10 @@ PLAIN = frozenset({"SGD", "FusedSGD"})
 TOLERATED = 10
 """Small networks survive rates of the Adam family up to so many times the highest: a note."""
 
+TOLERATED_LINEAR = 100
+"""A single layer has no other minimum to jump to: it is trained with 0.2 and more (Wu et al., 2019, "Simplifying graph
+convolutional networks")."""
+
 ONLY_DECAYING = frozenset({"StepLR", "MultiStepLR", "ExponentialLR", "ReduceLROnPlateau", "CosineAnnealingLR"})
 """Schedules that start at the rate that is given."""
 
@@ -176,12 +202,14 @@ class LearningRate(TrainingRule):
             how = self._fault(name, rate) if rate is not None else ""
             if how and not _scheduled(step, event, how):
                 start = self.adaptive_start if name in ADAPTIVE else self.plain_start
-                severity = Severity.NOTE if self._is_tolerated(name, rate or 0.0) else None
+                severity = Severity.NOTE if self._is_tolerated(event, rate or 0.0) else None
                 words = {"rate": rate, "how": how, "optimizer": name, "start": start}
                 yield self.found(event.frame, path="", evidence=Evidence.SOURCE, severity=severity, **words)
 
-    def _is_tolerated(self, name: str, rate: float) -> bool:
-        return name in ADAPTIVE and self.adaptive_highest < rate < TOLERATED * self.adaptive_highest
+    def _is_tolerated(self, optimizer: Event, rate: float) -> bool:
+        survived = TOLERATED if optimizer.facts.get("linear") is False else TOLERATED_LINEAR
+        adaptive = optimizer.facts.get("class") in ADAPTIVE
+        return adaptive and self.adaptive_highest < rate < survived * self.adaptive_highest
 
     def _fault(self, name: str, rate: float) -> str:
         if rate == 0:

@@ -302,7 +302,7 @@ A mean over the steps of sequences, of which none is empty; over patches that ar
             self.layer = nn.Linear(8, 8)
 
         def forward(self, x, lengths):
-            mask = (torch.arange(x.shape[1])[None] < lengths[:, None]).float()
+            mask = (torch.arange(x.shape[1])[None] < lengths[:, None]).byte().type(x.type())
             return (self.layer(x).square().mean(dim=-1) * mask).sum() / mask.sum()
 
 
@@ -326,23 +326,27 @@ A mean over the steps of sequences, of which none is empty; over patches that ar
         return torch.randn(2, 16, 8), torch.tensor([16, 9])
     ```
 
-The norm of a weight.
+Zeros that were replaced, products of shares, the norm of a weight.
 
     ```python
     import torch
     from torch import nn
 
 
-    class Pool(nn.Module):
+    class Attention(nn.Module):
         def __init__(self, width=8):
             super().__init__()
-            self.layer = nn.Linear(width, width)
+            self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
             self.score = nn.Parameter(torch.randn(width))
 
-        def forward(self, x):
-            x = torch.relu(self.layer(x))
-            score = torch.tanh((x * self.score).sum(dim=-1) / self.score.norm(p=2))
-            return x * score.unsqueeze(-1)
+        def forward(self, x, mask):
+            q, k = self.query(x), self.key(x)
+            q[q == 0] = 1e-6
+            k = k.masked_fill(k == 0, 1e-6)
+            share = torch.softmax(self.key(x), dim=-1) * mask.unsqueeze(-1)
+            same = share.transpose(1, 2) @ share
+            q, k = (t / torch.linalg.norm(t, dim=-1, keepdim=True) for t in (q, k))
+            return q @ k.transpose(1, 2), same / same.norm(), q / self.score.norm(p=2)
     ```
 
 Symptoms: loss is nan for some batches; DivBackward0 returned nan values in its 0th output; nan after normalisation;

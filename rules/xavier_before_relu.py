@@ -209,6 +209,31 @@ The last layer.
             return torch.relu(self.count(torch.relu(self.hidden(x))))
     ```
 
+A gain that makes up for the ReLU.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Messages(nn.Module):
+        def __init__(self, width=16, act=torch.relu):
+            super().__init__()
+            self.act = act
+            self.first, self.second = nn.Linear(width, width), nn.Linear(width, 4)
+            self.reset()
+
+        def reset(self):
+            gain = 1.0
+            if self.act is torch.relu:
+                gain = nn.init.calculate_gain("relu")
+            for layer in (self.first, self.second):
+                nn.init.xavier_uniform_(layer.weight, gain=gain)
+
+        def forward(self, x):
+            return self.second(self.act(self.first(x)))
+    ```
+
 Initialisation that a library's own layer made.
 
     ```python

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from gradlint import ops
 from gradlint.analysis.domains import Domain, Zero
-from gradlint.analysis.operands import Number, inputs, number, origin, pair
+from gradlint.analysis.operands import Number, inputs, literal, number, origin, pair
 from gradlint.graph import ModelGraph, Node
 
 COMPARED = frozenset("gt ge lt le ne eq".split())
@@ -15,6 +15,7 @@ CHECKS = frozenset("isnan isfinite isinf".split())
 _OPPOSITE = {"gt": "le", "ge": "lt", "lt": "ge", "le": "gt", "ne": "eq", "eq": "ne"}
 _MIRRORED = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge", "ne": "ne", "eq": "eq"}
 _INVERTED = ("bitwise_not", "logical_not")
+_WRITING = ("setitem", "copy_slices", "masked_fill", "index_put")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,16 @@ def narrowed(graph: ModelGraph, domain: Domain, value: Node, test: Node, holds: 
     return domain
 
 
+def replaces_zeros(graph: ModelGraph, node: Node) -> bool:
+    """Whether another number was written where a value was 0: `x[x == 0] = eps`, `x.masked_fill(x == 0, eps)`."""
+    read = inputs(graph, node)
+    written = number(literal(node, 2, "value"))
+    found = guard(graph, read[1]) if node.op in _WRITING and len(read) > 1 and written else None
+    if found is None or found.op != "eq" or found.bound != 0:
+        return False
+    return origin(graph, found.value).id == origin(graph, read[0]).id
+
+
 def compared(graph: ModelGraph, test: Node) -> set[int]:
     """The values that a test looks at, through combinations of tests."""
     if test.op in COMBINED:
@@ -91,7 +102,8 @@ PHI = "phi"
 
 
 def marks_steps(graph: ModelGraph, test: Node) -> bool:
-    """Whether positions are compared with lengths: `torch.arange(longest) < lengths[:, None]`."""
+    """Whether positions are compared with lengths: `torch.arange(longest) < lengths[:, None]`, reshaped or not."""
+    test = origin(graph, test)
     return test.op in ORDERINGS and any(_positions(graph, one) for one in inputs(graph, test))
 
 

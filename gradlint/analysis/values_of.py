@@ -11,7 +11,7 @@ from gradlint import ops
 from gradlint.analysis import domains
 from gradlint.analysis.domains import UNBOUNDED, UNKNOWN, Domain, Zero
 from gradlint.analysis.filled_values import filled, integers
-from gradlint.analysis.guards import is_comparison, marks_diagonal, marks_steps, narrowed
+from gradlint.analysis.guards import is_comparison, marks_diagonal, marks_steps, narrowed, replaces_zeros
 from gradlint.analysis.operands import (
     inputs,
     is_passed_on,
@@ -54,9 +54,9 @@ class Domains:
     def _made(self, node: Node, depth: int) -> Domain:
         if node.dtype == "bool":
             return replace(domains.FLAGS, mass=marks_steps(self.graph, node) or marks_diagonal(self.graph, node))
-        if node.dtype == "uint8":
-            return domains.BYTES
         read = inputs(self.graph, node)
+        if node.dtype == "uint8":
+            return self.of(read[0], depth) if is_comparison(self.graph, node) else domains.BYTES
         if node.kind is NodeKind.OPAQUE and node.op in ("setitem", "copy_slices", "add", "sub", "mul", "div") and read:
             return self._joined(read, depth)
         if node.op == BATCH and read:
@@ -212,7 +212,7 @@ def _root(every: Domains, node: Node, depth: int) -> Domain:
 
 def _clamp(every: Domains, node: Node, depth: int) -> Domain:
     found = every.first(node, depth)
-    low, high = _limit(node, 1, "min"), _limit(node, 2, "max")
+    low, high = number(literal(node, 1, "min")), number(literal(node, 2, "max"))
     tensors = len(inputs(every.graph, node)) > 1
     if node.op == "clamp_min":
         low, high = number(literal(node, 1, "min")), None
@@ -221,10 +221,6 @@ def _clamp(every: Domains, node: Node, depth: int) -> Domain:
     if tensors or (low is None and high is None):
         return Domain(found.low, found.high)
     return domains.clamped(found, low, high)
-
-
-def _limit(node: Node, position: int, name: str) -> float | None:
-    return number(literal(node, position, name))
 
 
 def _maximum(every: Domains, node: Node, depth: int) -> Domain:
@@ -316,11 +312,15 @@ def _wrapped(every: Domains, node: Node, depth: int) -> Domain:
     return every.of(read[0], depth) if len(read) == 1 else UNKNOWN
 
 
-def _norm(every: Domains, node: Node, _depth: int) -> Domain:
-    """A norm: 0 where all entries are, which those of a weight never get to be."""
+def _norm(every: Domains, node: Node, depth: int) -> Domain:
+    """A norm: 0 where all entries are, which those of a weight or of a softmax never get to be."""
     read = inputs(every.graph, node)
-    weight = bool(read) and origin(every.graph, read[0]).kind is NodeKind.PARAMETER
-    return replace(domains.SQUARES, zero=Zero.NEVER) if weight else domains.SQUARES
+    measured = origin(every.graph, read[0]) if read else None
+    if measured is None or not (measured.kind is NodeKind.PARAMETER or replaces_zeros(every.graph, measured)):
+        found = every.of(measured, depth)
+        if found.known and not (found.nonnegative and domains.totalled(found).zero is Zero.NEVER):
+            return domains.SQUARES
+    return replace(domains.SQUARES, zero=Zero.NEVER)
 
 
 _WRAPPED = dict.fromkeys(("from_numpy", "as_tensor", "tensor", "Tensor", "FloatTensor"), _wrapped)

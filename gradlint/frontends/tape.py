@@ -13,12 +13,15 @@ Fact = tuple[Passage, Reason | None]
 
 @dataclass(slots=True, eq=False)
 class Tape(Generic[RawNode]):
-    """Nodes by number, edges by their two ends. Numbers grow with time. `targets` are the nodes that edges lead to."""
+    """Nodes by number, edges by their two ends. Numbers grow with time.
+
+    `sources` are the nodes that edges lead from, by the node that they lead to.
+    """
 
     nodes: list[RawNode] = field(default_factory=list)
     edges: dict[tuple[int, int], Fact] = field(default_factory=dict)
     calls: int = 0
-    targets: set[int] = field(default_factory=set)
+    sources: dict[int, list[int]] = field(default_factory=dict)
 
     def add(self, node: RawNode) -> int:
         """The number of a new node."""
@@ -34,10 +37,19 @@ class Tape(Generic[RawNode]):
         """Draws an edge; of two edges between the same values the open one stays."""
         if not 0 <= source < target:
             return
-        self.targets.add(target)
         old = self.edges.get((source, target))
+        if old is None:
+            self.sources.setdefault(target, []).append(source)
         if old is None or old[0] is not Passage.FLOWS:
             self.edges[source, target] = (passage, reason)
+
+    def erase(self, number: int) -> None:
+        """Takes the youngest edges back until that many are left."""
+        while len(self.edges) > number:
+            (_, target), _ = self.edges.popitem()
+            self.sources[target].pop()
+            if not self.sources[target]:
+                del self.sources[target]
 
     def decoded_edges(self) -> tuple[Edge, ...]:
         """All edges as graph edges."""

@@ -8,6 +8,7 @@ import textwrap
 import pytest
 import torch
 
+from gradlint.analysis.reach import reach
 from gradlint.frontends.static.project import Project
 from gradlint.frontends.static.reading import read_file
 from gradlint.frontends.static.torch.module_names import OF_EVERY_MODULE, may_have
@@ -253,3 +254,87 @@ def test_the_attention_that_settings_name_is_the_one_that_runs() -> None:
     assert "softmax" not in fused
     assert "softmax" in eager
     assert "scaled_dot_product_attention" not in eager
+
+
+OUTPUTS = """
+from transformers.utils import ModelOutput
+
+class Output(ModelOutput):
+    last: torch.Tensor | None = None
+    pooled: torch.Tensor | None = None
+    hidden_states: tuple | None = None
+
+class Body(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+    def forward(self, x):
+        last = self.second(self.first(x))
+        return Output(last=last, pooled=self.third(last))
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = Body(), nn.Linear(4, 2)
+    def forward(self, x):
+        USE
+"""
+
+
+@pytest.mark.parametrize(
+    ("use", "unused"),
+    [
+        ("last, pooled = self.body(x)[:2]; return self.head(last + pooled)", set()),
+        ("last, = self.body(x)[:1]; return self.head(last)", {"body.third"}),
+        ("return self.head(self.body(x)[1])", set()),
+        ("return self.head(self.body(x)['last'])", {"body.third"}),
+        ("return self.head(self.body(x).hidden_states[-1])", {"body.third"}),
+        ("return [self.head(h) for h in self.body(x).hidden_states]", {"body.third"}),
+        ("o = self.body(x); return Output(last=self.head(o.last), hidden_states=o.hidden_states)", {"body.third"}),
+    ],
+)
+def test_what_a_model_of_transformers_returns_is_read_by_position_and_name(use: str, unused: set[str]) -> None:
+    graph = model(OUTPUTS.replace("USE", use))
+    found = reach(graph)
+    assert {name.rpartition(".")[0] for name in found.starved} == unused
+
+
+@pytest.mark.parametrize("test", ["hasattr(nn.utils.parametrizations, 'weight_norm')", "torch.cuda.is_available()"])
+def test_a_reparametrisation_of_either_kind_reads_what_it_is_made_of(test: str) -> None:
+    graph = model(f"""
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                norm = nn.utils.weight_norm
+                if {test}:
+                    norm = nn.utils.parametrizations.weight_norm
+                self.a = norm(nn.Conv1d(2, 3, 3), name="weight", dim=2)
+            def forward(self, x):
+                return self.a(x)
+    """)
+    assert not reach(graph).starved
+
+
+@pytest.mark.parametrize("loop", ["for t in range(x.size(1))", "for t, _ in enumerate(x.unbind(1))", "while more(x)"])
+@pytest.mark.parametrize(
+    ("step", "unused"),
+    [
+        ("out[:, 0] = self.head(h); h = torch.tanh(self.state(h))", set()),
+        ("out[:, 0] = self.head(h); h, = (torch.tanh(self.state(h)),)", set()),
+        ("out[:, 0] = self.head(h); h += self.state(h)", set()),
+        ("h = torch.tanh(self.state(h)); h = x[:, 0]; out[:, 0] = self.head(h)", {"state"}),
+    ],
+)
+def test_what_one_pass_hands_to_the_next_is_read_by_it(loop: str, step: str, unused: set[str]) -> None:
+    graph = model(f"""
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.state, self.head = nn.Linear(4, 4), nn.Linear(4, 4)
+            def forward(self, x):
+                h, out = torch.zeros(2, 4), torch.zeros_like(x)
+                {loop}:
+                    {step}
+                return out
+    """)
+    assert {name.rpartition(".")[0] for name in reach(graph).starved} == unused

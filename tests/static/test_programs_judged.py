@@ -293,7 +293,7 @@ PAIRS = {
     ),
     "a rate among the hyperparameters": (
         "GL708",
-        LIGHTNING.format(rate="0.3"),
+        LIGHTNING.format(rate="3.0"),
         LIGHTNING.format(rate="3e-4"),
     ),
     "a rate of one group": ("GL708", GROUPS.format(rate="0.5"), GROUPS.format(rate="5e-4")),

@@ -261,7 +261,7 @@ class Recorder(TorchFunctionMode):
 
     def is_computed(self, node: int) -> bool:
         """Whether a value was computed by a call (a cut-off result), rather than handed in."""
-        return self.tape.nodes[node].kind is NodeKind.OP and any(edge[1] == node for edge in self.tape.edges)
+        return self.tape.nodes[node].kind is NodeKind.OP and node in self.tape.sources
 
     def _refresh(self, tensor: torch.Tensor, old: int) -> int:
         """A new node for a value that was written through a view; a leaf keeps its node."""

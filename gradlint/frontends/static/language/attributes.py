@@ -12,7 +12,7 @@ from gradlint.frontends.static.language.branches import alternatives
 from gradlint.frontends.static.language.unread_objects import absorb, part, part_of_symbol
 from gradlint.frontends.static.python import values as python_values
 from gradlint.frontends.static.record.tensors_inside import is_module_class
-from gradlint.frontends.static.torch import hub_classes
+from gradlint.frontends.static.torch import hub_classes, hub_outputs
 from gradlint.frontends.static.torch import training as torch_training
 from gradlint.frontends.static.values import (
     Arguments,
@@ -77,7 +77,7 @@ def _of_choice(run: Run, value: Choice, name: str, at: ast.AST) -> Value:
 
 def _of_instance(run: Run, value: Instance, name: str, at: ast.AST) -> Value:
     if name in value.attributes:
-        return value.attributes[name]
+        return hub_outputs.field(run, value, name, at)
     found = in_class(value.cls, name)
     if found is not None:
         return bind(run, found, value, at)

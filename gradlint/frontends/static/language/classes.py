@@ -12,7 +12,7 @@ from gradlint.frontends.static.python import container_objects
 from gradlint.frontends.static.python import values as python_values
 from gradlint.frontends.static.python.keys import DATA
 from gradlint.frontends.static.record.tensors_inside import MODULE_BASES, is_module, is_module_base, is_module_class
-from gradlint.frontends.static.torch import hub_classes, hub_settings
+from gradlint.frontends.static.torch import hub_classes, hub_outputs, hub_settings
 from gradlint.frontends.static.values import (
     Arguments,
     Class,
@@ -191,6 +191,7 @@ def _maker(run: Run, module: Value) -> Value | None:
 
 def _fill_fields(run: Run, instance: Instance, arguments: Arguments, at: ast.AST) -> None:
     """What the constructor of a dataclass does."""
+    arguments = hub_outputs.passed_on(instance.cls, arguments)
     given = list(arguments.positional)
     for cls in reversed([base for base in instance.cls.order if isinstance(base, Class)]):
         for statement in cls.node.body:

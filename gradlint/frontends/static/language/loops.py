@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gradlint.frontends.static.language.branches import Signal, alternatives, settle
+from gradlint.frontends.static.language.carried import hands_on
 from gradlint.frontends.static.language.conditions import assume, note_test
 from gradlint.frontends.static.language.node_facts import kept
 from gradlint.frontends.static.language.targets import assign
@@ -100,7 +101,8 @@ def while_loop(run: Run, at: ast.While) -> Signal:
 def _guarded(run: Run, at: ast.While) -> Callable[[], Signal]:
     def way() -> Signal:
         assume(run, at.test, True)
-        return _one_pass(run, at.body)
+        signal = _one_pass(run, at.body)
+        return _one_pass(run, at.body) if signal is None and hands_on(run, at) else signal
 
     return way
 
@@ -160,6 +162,8 @@ def _passes(run: Run, at: ast.For | ast.AsyncFor, items: list[Value], exact: boo
                     run.doubt()
                     break
                 items = items if len(items) > loop.iteration or exact else [*items, items[-1]]
+            elif loop.sampled and len(items) == 1 and hands_on(run, at):
+                items = [*items, items[-1]]
     finally:
         run.loops.pop()
     return _ended(run, at, first, signal)

@@ -11,7 +11,7 @@ from gradlint.frontends.static.language.attributes import bind, in_class
 from gradlint.frontends.static.language.branches import alternatives
 from gradlint.frontends.static.language.unread_objects import absorb, part, part_of_symbol
 from gradlint.frontends.static.python.keys import DATA, UNKNOWN_KEY, entries_at, key_of, unplaced
-from gradlint.frontends.static.torch import hub_functions
+from gradlint.frontends.static.torch import hub_functions, hub_outputs
 from gradlint.frontends.static.values import (
     Arguments,
     Choice,
@@ -151,21 +151,11 @@ def _of_object(run: Run, value: Layer | Instance, key: Value, at: ast.AST) -> Va
         if DATA in value.attributes:
             return get(run, value.attributes[DATA], key, at)
         if value.base is None:
-            return _enumerated(value, key)
+            return hub_outputs.item(run, value, key, at)
     base = value.base if isinstance(value, Instance) else value
     if base is None:
         return Unknown("an item of what is not known")
     return _of_container(run, value, base, key, at)
-
-
-def _enumerated(value: Instance, key: Value) -> Value:
-    """An item of an object that keeps its items as attributes, as model outputs and configs do."""
-    if isinstance(key, Constant) and isinstance(key.value, str) and key.value in value.attributes:
-        return value.attributes[key.value]
-    if isinstance(key, Constant) and type(key.value) is int:
-        known = [v for v in value.attributes.values() if not (isinstance(v, Constant) and v.value is None)]
-        return known[key.value] if -len(known) <= key.value < len(known) else Unknown("an item of an object")
-    return Unknown("an item of an object")
 
 
 def parts(value: Layer | Instance) -> dict[str, Value]:

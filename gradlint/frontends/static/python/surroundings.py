@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 ENVIRONMENT = "os.environ"
 NAMES = ".__dir__"
 """Ends the name of what `dir(module)` gives."""
+REPARAMETRISATIONS = frozenset({"weight_norm", "spectral_norm", "orthogonal"})
+"""What `torch.nn.utils.parametrizations` has since torch 2.1."""
 
 
 def contained(run: Run, item: Value, container: External) -> bool | None:
@@ -31,6 +33,8 @@ def contained(run: Run, item: Value, container: External) -> bool | None:
 
 def has_name(module: str, name: str) -> bool | None:
     """Whether a module of torch has a name; None where that is not known."""
+    if module == "torch.nn.utils.parametrizations":
+        return name in REPARAMETRISATIONS or None
     if module in ("torch", "torch.nn.functional", "torch.Tensor") and ops.lookup("torch", name) is not None:
         return True
     return True if module == "torch.nn" and layer_facts.facts(name) is not None else None

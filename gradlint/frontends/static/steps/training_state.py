@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gradlint.frame import Frame
+from gradlint.frontends.static.heap import tick
 from gradlint.frontends.static.values import Choice, Tensor, Unknown, Value
 from gradlint.training import Condition, Event, EventKind
 
@@ -46,7 +47,8 @@ class TrainingState:
     that a scaler gave, `created` the loops that a module was built in. `autocast` holds the first node and the type of
     the autocast regions that are open, `half` the nodes of those in float16 that were left, with the undecided tests
     around, `halved` the parameters that are float16, with how many events came before. `statements` are the assignments
-    of a module by the value that they assign, `loops` those of a function, by the `id` of its node.
+    of a module by the value that they assign, `loops` those of a function, by the `id` of its node. `passes` are the
+    ticks of the backward passes, by their place among the events.
     """
 
     numbers: dict[Any, int] = field(default_factory=dict)
@@ -62,6 +64,7 @@ class TrainingState:
     halved: dict[int, int] = field(default_factory=dict)
     statements: dict[int, dict[int, ast.stmt]] = field(default_factory=dict)
     loops: dict[int, list[ast.For | ast.While]] = field(default_factory=dict)
+    passes: dict[int, int] = field(default_factory=dict)
 
 
 def identity(run: Run, value: Value, at: ast.AST | None = None) -> int:
@@ -93,6 +96,8 @@ def note(run: Run, kind: EventKind, at: ast.AST | None, **fields: Any) -> None:
     """Appends an event at an expression of the running function, with the loops and undecided tests around it."""
     frames = run.frames(at) if at is not None else ()
     place = next((frame for frame in frames if frame.user), frames[0] if frames else None)
+    if kind is EventKind.BACKWARD:
+        run.training.passes[len(run.events)] = tick()
     run.events.append(
         Event(
             kind,

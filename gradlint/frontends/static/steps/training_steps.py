@@ -174,14 +174,18 @@ def _told(run: Run, events: list[Event]) -> list[Event]:
 
 
 def _is_kept(run: Run, flow: Flow, event: Event, passes: list[Event], behind: dict[int | None, set[int]]) -> bool:
-    """Whether a list keeps what was backpropagated before, or was made of it, and is not backpropagated again."""
+    """Whether a list keeps what was backpropagated during its life, or was made of it, and is not backpropagated again.
+
+    A list that a forward pass fills is new in each.
+    """
     if event.facts.get("written"):
         return True
     own = flow.behind(event.facts["older"])
     weights = [node for node in own & flow.owners.keys() if _is_trainable(run, flow.owners[node])]
     learnt = (own & flow.ahead(weights)) - flow.owners.keys()
     used = [e for e in passes if learnt & behind[e.node] and e.facts["trainable"]]
-    return bool(used) and all(e.order < event.order and not e.facts.get("create") for e in used)
+    held = any(event.facts["born"] < run.training.passes[e.order] for e in used)
+    return held and all(e.order < event.order and not e.facts.get("create") for e in used)
 
 
 def _with_modes(events: list[Event]) -> Iterator[Event]:

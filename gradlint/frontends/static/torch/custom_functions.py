@@ -96,19 +96,18 @@ def _gradients(run: Run, cls: Class, at: ast.AST) -> Value | None:
         return None if _only_known_bases(cls) else Unknown("a backward that cannot be read")
     places = len(backward.node.args.args) - 1
     given = (Foreign(CONTEXT), *(Tensor(run.add(NodeKind.INPUT, "", at)) for _ in range(places)))
-    nodes, edges, events = len(run.tape.nodes), dict(run.tape.edges), len(run.events)
+    edges, events = len(run.tape.edges), len(run.events)
     try:
         return run.call(backward, Arguments(given), at)
     except RaisedError:
         return Unknown("a backward that raises")
     finally:
-        _forget(run, nodes, edges, events)
+        _forget(run, edges, events)
 
 
-def _forget(run: Run, nodes: int, edges: dict[tuple[int, int], tuple[Passage, Reason | None]], events: int) -> None:
+def _forget(run: Run, edges: int, events: int) -> None:
     """A backward pass is no part of the forward's graph: its values stay on the tape, its edges do not."""
-    run.tape.edges.clear()
-    run.tape.edges.update(edges)
+    run.tape.erase(edges)
     del run.events[events:]
 
 

@@ -265,7 +265,7 @@ def _takes_over(run: Run, given: Value) -> bool:
     node = run.tape.nodes[given.node]
     if node.requires_grad:
         return True
-    computed = node.kind is NodeKind.OP and any(target == given.node for _, target in run.tape.edges)
+    computed = node.kind is NodeKind.OP and given.node in run.tape.sources
     return computed and not in_constructor(run)
 
 

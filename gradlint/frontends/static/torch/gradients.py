@@ -55,7 +55,7 @@ def owner(run: Run, tensor: Tensor) -> int:
         return run.training.aliases[id(tensor)]
     node = tensor.node
     while node != NO_NODE and run.tape.nodes[node].native in KEEPING:
-        sources = [source for source, target in run.tape.edges if target == node]
+        sources = run.tape.sources.get(node, [])
         if len(sources) != 1:
             break
         node = sources[0]

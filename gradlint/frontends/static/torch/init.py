@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import math
 from typing import TYPE_CHECKING
 
+from gradlint.frontends.static.python.plain_values import OPEN
 from gradlint.frontends.static.record.emission import literals
 from gradlint.frontends.static.torch.factories import INITIALISED
 from gradlint.frontends.static.values import Arguments, Constant, Symbol, Tensor, Value
@@ -29,12 +31,30 @@ RENAMED = {
 }
 """The old names of initialisers."""
 
+GAIN = "calculate_gain"
+GAINS = {
+    "linear": 1.0,
+    "conv1d": 1.0,
+    "conv2d": 1.0,
+    "conv3d": 1.0,
+    "sigmoid": 1.0,
+    "tanh": 5 / 3,
+    "relu": math.sqrt(2),
+    "selu": 3 / 4,
+}
+"""What `calculate_gain` gives for a nonlinearity."""
+LEAKY = "leaky_relu"
+SLOPE = 0.01
+"""The slope that it takes for a leaky ReLU where none is given."""
+
 
 def call(run: Run, name: str, args: Arguments, at: ast.AST) -> Value | None:
     """A call of an initialiser; None for any other function."""
     if not name.startswith(MODULE):
         return None
     bare = name.removeprefix(MODULE)
+    if bare == GAIN:
+        return _gain(run, args)
     if not (bare.endswith("_") or bare in RENAMED):
         return Symbol("float")
     tensor = args.positional[0] if args.positional else args.named.get("tensor", Constant(None))
@@ -43,11 +63,22 @@ def call(run: Run, name: str, args: Arguments, at: ast.AST) -> Value | None:
     return tensor
 
 
+def _gain(run: Run, args: Arguments) -> Value:
+    given = [*args.positional, *(args.named[key] for key in ("nonlinearity", "param") if key in args.named)]
+    name = run.constant(given[0]) if given else None
+    slope = run.constant(given[1], OPEN) if len(given) > 1 else None
+    if name == LEAKY and (slope is None or type(slope) in (int, float)):
+        return Constant(math.sqrt(2 / (1 + (SLOPE if slope is None else slope) ** 2)))
+    return Constant(GAINS[name]) if name in GAINS else Symbol("float")
+
+
 def note(run: Run, tensor: Tensor, name: str, args: Arguments, at: ast.AST) -> None:
-    """Keeps an initialiser's name, literal arguments and place with the tensor."""
+    """Keeps an initialiser's name, literal arguments (None for one that is not known) and place with the tensor."""
     options = {key: value for key, value in args.named.items() if key != "tensor"}
     place = next((frame for frame in run.frames(at) if frame.user), None)
-    made = Initialisation(name, literals(Arguments(args.positional[1:], options)), place, library=False)
+    given = Arguments(args.positional[1:], options)
+    unknown = dict.fromkeys([*map(str, range(len(given.positional))), *given.named])
+    made = Initialisation(name, unknown | literals(given), place, library=False)
     run.write(tensor.state, INITIALISED, (*tensor.state.get(INITIALISED, ()), made))
 
 

@@ -70,9 +70,16 @@ def _build_optimizer(run: Run, name: str, args: Arguments, at: ast.AST) -> Value
     exact = exact and args.exact and given is not None
     facts = {"class": name.rpartition(".")[2], "exact": exact} | _rates(run, given, args)
     facts["network"] = any(tensor.parameter for tensor in tensors) or "parameters(" in _written(at)
+    facts["linear"] = _is_linear(tensors, exact)
     facts["momentum"] = run.constant(args.named.get("momentum"), 0) != 0
     note_about(run, EventKind.OPTIMIZER, at, made, tensors if exact or tensors else None, facts)
     return made
+
+
+def _is_linear(tensors: list[Tensor], exact: bool) -> bool | None:
+    """Whether the parameters are those of one layer, vectors aside; None where not all of them are known."""
+    matrices = [tensor for tensor in tensors if tensor.shape is None or len(tensor.shape) > 1]
+    return False if len(matrices) > 1 else True if exact and tensors else None
 
 
 def _written(at: ast.AST) -> str:

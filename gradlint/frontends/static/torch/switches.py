@@ -60,7 +60,7 @@ def _remember_training(run: Run, tensor: Tensor) -> None:
 
 
 def _is_computed(run: Run, node: int) -> bool:
-    return run.tape.nodes[node].kind is NodeKind.OP and node in run.tape.targets
+    return run.tape.nodes[node].kind is NodeKind.OP and node in run.tape.sources
 
 
 def _mask(run: Run, tensor: Tensor, native: str, at: ast.AST) -> None:

@@ -290,7 +290,7 @@ def collected(run: Run, kept: Sequence, args: Arguments, at: ast.AST) -> None:
     first = kept.items[0] if kept.items else None
     added = args.positional[0] if args.positional else None
     if run.loops and run.grad_enabled and isinstance(first, Tensor) and isinstance(added, Tensor):
-        facts = {"older": run.read(first), "newer": run.read(added)}
+        facts = {"older": run.read(first), "newer": run.read(added), "born": kept.birth}
         note(run, EventKind.KEPT, at, node=facts["newer"], facts=facts)
 
 

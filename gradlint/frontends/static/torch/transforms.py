@@ -165,13 +165,19 @@ def _original(weight: Tensor, position: int) -> Tensor:
 
 
 def recompute(run: Run, module: Instance | Layer, at: ast.AST) -> None:
-    """Computes the reparametrised weights of a module anew, as every call of it does."""
+    """Computes the reparametrised weights of a module anew, as every call of it does.
+
+    One that several branches made in ways of their own is any of theirs.
+    """
+    made: dict[str, list[Value]] = {}
     for attribute, native, originals, weight, part in run.reparametrised.get(id(module), ()):
         run.modules.extend([part] if part is not None else [])
         try:
-            run.write(module.attributes, attribute, _computed(run, native, originals, weight, at))
+            made.setdefault(attribute, []).append(_computed(run, native, originals, weight, at))
         finally:
             del run.modules[len(run.modules) - (part is not None) :]
+    for attribute, values in made.items():
+        run.write(module.attributes, attribute, run.settled(run.join(values)))
 
 
 def _computed(run: Run, native: str, originals: list[Tensor], weight: Tensor, at: ast.AST) -> Tensor:
