@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gradlint.analysis.reach import reach
 from gradlint.finding import Evidence, Finding, GradientSize, ModelReport, same_fault
 from gradlint.frame import Frame
-from gradlint.graph import ModelGraph
+from gradlint.graph import ModelGraph, Parameter
 from gradlint.judged import Judged, Sight
 from gradlint.registry import RUN_FAMILY
 from gradlint.rule import GraphRule, Rule, TrainingRule
@@ -131,6 +131,12 @@ def _named(parameters: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in parameters if "<" not in name)
 
 
+def _profile(parameters: Iterable[Parameter]) -> Iterator[GradientSize]:
+    """The sizes of gradients that are known: a graph that was only read has none."""
+    known = (parameter for parameter in parameters if parameter.measured_rms is not None)
+    return (GradientSize(parameter=p.name, measured_rms=p.measured_rms) for p in known)
+
+
 def summary(graph: ModelGraph) -> ModelReport:
     """A model's entry in the report."""
     model, result = graph.model, reach(graph)
@@ -148,5 +154,5 @@ def summary(graph: ModelGraph) -> ModelReport:
         elements_reached=sum(p.elements for p in trainable if p.name not in starved),
         starved=_named(result.starved),
         unused=_named(result.unused),
-        gradient_profile=tuple(GradientSize(parameter=p.name, measured_rms=p.measured_rms) for p in trainable),
+        gradient_profile=tuple(_profile(trainable)),
     )

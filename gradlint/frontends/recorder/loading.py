@@ -128,7 +128,7 @@ def _top(name: str) -> str:
 
 def _is_own(top: str, path: pathlib.Path) -> bool:
     """Whether a name belongs to the user's project, to torch or to Python: its failure is the user's to see."""
-    folders = search_path(project_root(path))
+    folders = [path.parent, *search_path(project_root(path))]
     own = any((folder / top).exists() or (folder / f"{top}.py").exists() for folder in folders)
     return own or top in {"torch", "numpy", *sys.stdlib_module_names}
 
@@ -248,7 +248,7 @@ def _is_package(folder: pathlib.Path) -> bool:
     """Whether a folder's files import each other as parts of a package, with or without an `__init__.py`."""
     if (folder / "__init__.py").exists():
         return True
-    files = itertools.islice(folder.glob("*.py"), MAX_FILES)
+    files = itertools.islice((file for file in folder.glob("*.py") if file.is_file()), MAX_FILES)
     return any(_RELATIVE.search(file.read_text(encoding="utf-8", errors="replace")) for file in files)
 
 

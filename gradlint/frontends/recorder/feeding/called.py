@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
 
-from gradlint.frontends.recorder.feeding.hints import EDGE_NAMES, EDGES, MASK_NAMES, NODES, SINGLE_ID_NAMES, STEPS
+from gradlint.frontends.recorder.feeding.hints import (
+    EDGE_NAMES,
+    EDGES,
+    MASK_NAMES,
+    NODES,
+    SINGLE_ID_NAMES,
+    STEPS,
+    by_name,
+)
 from gradlint.frontends.recorder.feeding.probe import Call, Probe, flat
 from gradlint.frontends.recorder.feeding.recipes import Recipe, TensorRecipe
 from gradlint.frontends.recorder.feeding.reshapes import BATCH, LENGTH, Shape
@@ -58,6 +67,8 @@ def function_recipes(call: Call, probe: Probe, name: str, known: Sequence[Shape]
             return handler(call, probe, tensors, name)
         except (IndexError, KeyError, AttributeError):  # operands given by name, or unknown themselves
             return []
+    if call.name == "__array__":
+        return [dataclasses.replace(one, array=True) for one in by_name(name, known) if isinstance(one, TensorRecipe)]
     if call.name.rstrip("_0123456789d").endswith("pool") or call.name in (
         "interpolate",
         "pad",
@@ -221,11 +232,14 @@ def _scored(call: Call, probe: Probe, tensors: list[torch.Tensor], _name: str) -
     return [TensorRecipe(shape, "bool", fill="ones") for shape in ((queries, keys), (batch, 1, queries, keys))]
 
 
-def _packed(call: Call, _probe: Probe, tensors: list[torch.Tensor], _name: str) -> list[Recipe]:
-    """The lengths of padded sequences: all of full length, which is in descending order too."""
+def _packed(call: Call, probe: Probe, tensors: list[torch.Tensor], _name: str) -> list[Recipe]:
+    """The lengths of padded sequences: all of full length, which is in descending order too. Or the sequences."""
+    first = bool(call.args[2]) if len(call.args) > 2 else bool(call.kwargs.get("batch_first", False))
+    if tensors and call.args[0] is probe and tensors[0].dim() == 1:
+        batch, steps = len(tensors[0]), int(tensors[0].max())
+        return tensors_of([(batch, steps, LENGTH) if first else (steps, batch, LENGTH)])
     if not tensors or tensors[0].dim() < 2:
         return []
-    first = bool(call.args[2]) if len(call.args) > 2 else bool(call.kwargs.get("batch_first", False))
     steps, batch = tensors[0].shape[int(first)], tensors[0].shape[int(not first)]
     return [TensorRecipe((batch,), "int64", steps, steps + 1)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import itertools
 import time
 import types
@@ -14,11 +16,13 @@ from torch import nn
 from gradlint.errors import TargetError
 from gradlint.frontends.recorder.feeding.examples import Shown
 from gradlint.frontends.recorder.feeding.feed import BUDGET_SECONDS, Feed, feed
-from gradlint.frontends.recorder.feeding.guessing import guessed, required_of
+from gradlint.frontends.recorder.feeding.guessed_config import GuessedConfig
+from gradlint.frontends.recorder.feeding.guessing import guessed, parameters_of, required_of
 from gradlint.frontends.recorder.feeding.limits import Unknown, time_limit
 from gradlint.frontends.recorder.feeding.mending import Trouble
 from gradlint.frontends.recorder.feeding.roots import Target
 from gradlint.frontends.recorder.feeding.trial import quiet, seeded
+from gradlint.frontends.recorder.feeding.wholes import Whole, fed_within, part_of, wholes
 from gradlint.inputs import InputSpec
 
 BUILD_SECONDS = 120.0
@@ -30,6 +34,14 @@ HOLLOW_SECONDS = 1.0
 """The same for a model with a parameter without elements: sizes of its constructor divided away to nothing."""
 ASSEMBLY_SECONDS = 20.0
 """Time (s, of the searching thread) after which no further way of building is tried."""
+FIRST_ALONE = 1
+"""Ways of building that are fed before the larger models of the project are asked."""
+MAX_WHOLES = 6
+"""Larger models and factories of the project through which a part is built and fed."""
+MAX_BUILT = 4
+"""Ways of building one of them."""
+PART_SECONDS = 15.0
+"""Time (s, of the searching thread) after which no further larger model is tried."""
 MAX_SHOWN = 4
 """Calls of the file that are tried."""
 MAX_REASON = 200
@@ -43,6 +55,8 @@ class Construction:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     source: str
+    maker: Callable[..., Any] | None = None
+    """What is called in the target's place, of whose model the target is a part."""
 
 
 def construct(
@@ -94,21 +108,80 @@ def assemble(
     Raises:
         TargetError: of the first way that was tried, when none can be both built and fed.
     """
+    overrides = overrides or {}
     reason: TargetError | None = None
     errors: list[Trouble] = []
-    end = time.thread_time() + ASSEMBLY_SECONDS
-    configured = (overrides or {}).get("inputs")
-    for model, plan in itertools.islice(constructions(target, shown, module, overrides, errors), MAX_ASSEMBLED):
-        model.train()
-        budget = HOLLOW_SECONDS if _is_hollow(model) else AGAIN_SECONDS if reason else BUDGET_SECONDS
+    made = itertools.islice(constructions(target, shown, module, overrides, errors), MAX_ASSEMBLED)
+    for count, budget in ((FIRST_ALONE, BUDGET_SECONDS), (MAX_ASSEMBLED, AGAIN_SECONDS)):
         try:
-            return model, plan, feed(model, shown, explicit, configured=configured, budget=budget)
+            return _fed_alone(itertools.islice(made, count), shown, overrides, explicit, errors, budget)
+        except TargetError as error:
+            reason = reason or error
+        if count == FIRST_ALONE and not overrides and not explicit and (part := _as_part(target, shown)) is not None:
+            return part
+    raise reason or TargetError(_advice(target, ()))
+
+
+def _fed_alone(
+    made: Iterator[tuple[nn.Module, Construction]],
+    shown: Shown,
+    overrides: Mapping[str, Any],
+    explicit: Sequence[InputSpec],
+    errors: list[Trouble],
+    budget: float,
+) -> tuple[nn.Module, Construction, Feed]:
+    """The first of these ways of building on which inputs are found; raises TargetError, of the first, without one."""
+    reason: TargetError | None = None
+    end = time.thread_time() + ASSEMBLY_SECONDS
+    for model, plan in made:
+        model.train()
+        seconds = HOLLOW_SECONDS if _is_hollow(model) else budget
+        try:
+            return model, plan, feed(model, shown, explicit, configured=overrides.get("inputs"), budget=seconds)
         except TargetError as error:
             reason = reason or error
             errors += [Trouble.of(error.__cause__, fed=True)] if error.__cause__ else []
         if time.thread_time() > end:
             break
-    raise reason or TargetError(_advice(target, ()))
+    raise reason or TargetError("")
+
+
+def _as_part(target: Target, shown: Shown) -> tuple[nn.Module, Construction, Feed] | None:
+    """The target as a part of a larger model of the project, which tells its arguments and its inputs."""
+    end = time.thread_time() + PART_SECONDS
+    for whole in itertools.islice(wholes(target, shown), MAX_WHOLES):
+        overrides = {"kwargs": dict(whole.kwargs)} if whole.kwargs else None
+        made = constructions(whole.target, whole.shown, whole.shown.module, overrides)
+        with contextlib.suppress(TargetError):
+            for model, plan in itertools.islice(made, MAX_BUILT):
+                found = _within(model, plan, whole, target) or _forced(plan, whole, target)
+                if found is not None:
+                    return found
+                if time.thread_time() > end:
+                    return None
+    return None
+
+
+def _within(
+    model: nn.Module, plan: Construction, whole: Whole, target: Target
+) -> tuple[nn.Module, Construction, Feed] | None:
+    part = part_of(model.train(), target.object)
+    fed = fed_within(model, part, whole.shown, AGAIN_SECONDS) if part is not None else None
+    return (part, dataclasses.replace(plan, maker=whole.target.object), fed) if part is not None and fed else None
+
+
+def _forced(plan: Construction, whole: Whole, target: Target) -> tuple[nn.Module, Construction, Feed] | None:
+    """The same with the arguments, or fields of a configuration, that the code around the part compares."""
+    names = {one.name for one in parameters_of(whole.target.object)}
+    changed = {
+        name: value.fresh(**(value.fields | whole.forced)) if isinstance(value, GuessedConfig) else value
+        for name, value in plan.kwargs.items()
+    } | {name: value for name, value in whole.forced.items() if name in names}
+    if not whole.forced or plan.args or repr(changed) == repr(plan.kwargs):
+        return None
+    other = dataclasses.replace(plan, kwargs=changed)
+    model = _build(whole.target, other, whole.shown.module, [])
+    return _within(model, other, whole, target) if model is not None else None
 
 
 def _is_hollow(model: nn.Module) -> bool:
@@ -162,7 +235,8 @@ def _shown(target: Target, shown: Shown) -> Iterator[tuple[tuple[Any, ...], dict
 
 
 def _build(target: Target, plan: Construction, module: types.ModuleType, errors: list[Trouble]) -> nn.Module | None:
-    maker: Callable[..., Any] = vars(module)["gradlint_model"] if plan.source == "gradlint_model" else target.object
+    own: Callable[..., Any] = vars(module)["gradlint_model"] if plan.source == "gradlint_model" else target.object
+    maker = plan.maker or own
     if plan.source == "instance":
         return target.object  # type: ignore[no-any-return]
     try:
@@ -172,6 +246,8 @@ def _build(target: Target, plan: Construction, module: types.ModuleType, errors:
         errors.append(Trouble.of(error))
         return None
     model = _model_in(made, target)
+    if plan.maker is not None and model is not None:
+        return part_of(model, target.object)
     if model is None:
         errors.append(Trouble(f"it made {type(made).__name__}, which is no nn.Module"))
     return model

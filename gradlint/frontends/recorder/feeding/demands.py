@@ -22,6 +22,7 @@ from gradlint.frontends.recorder.feeding.called import (
 )
 from gradlint.frontends.recorder.feeding.hints import (
     EDGE_NAMES,
+    LIST_NAMES,
     MASK_NAMES,
     STEPS,
     TIME_NAMES,
@@ -118,7 +119,7 @@ def _carried(probe: Probe, recipes: Sequence[Recipe]) -> list[Recipe]:
     for recipe in recipes:
         if isinstance(recipe, TensorRecipe):
             origins = [shape for shape in probe.origins(recipe.shape) if all(size > 0 for size in shape)]
-            found += [TensorRecipe(shape, recipe.dtype, recipe.low, recipe.high, recipe.fill) for shape in origins]
+            found += [dataclasses.replace(recipe, shape=shape) for shape in origins]
         else:
             found.append(recipe)
     return list(dict.fromkeys(found))
@@ -273,6 +274,8 @@ def _iterated(wanted: tuple[int | None, tuple[str, ...]], name: str, known: Sequ
 def _ranked(demand: Demand, name: str, known: Sequence[Shape]) -> list[Recipe]:
     count = demand.detail if demand.kind == "rank" else None
     wanted = by_name(name, known)
+    if demand.kind == "item":
+        return _items(demand.detail, name, wanted)
     if demand.kind == "axis" and type(demand.detail) is int and demand.probe is not None:
         wanted = _with_axis(demand.detail, demand.probe, wanted)
     tensors = [one for one in wanted if isinstance(one, TensorRecipe)]
@@ -282,6 +285,13 @@ def _ranked(demand: Demand, name: str, known: Sequence[Shape]) -> list[Recipe]:
     carried = [shape for default in _defaults(count) for shape in probe.origins(default)]
     fitting = [one for one in tensors if carried and len(one.shape) == len(carried[0])]
     return [*fitting, *tensors_of(carried), *wanted]
+
+
+def _items(index: int, name: str, wanted: list[Recipe]) -> list[Recipe]:
+    """`x[0]`, `x[-1]`: of a tensor, or of a list of feature maps or sequences; the name may tell."""
+    count = 1 if index <= 0 else index + 1
+    group = GroupRecipe("list", tuple((place, ProbeRecipe()) for place in range(count)))
+    return [group, *wanted] if LIST_NAMES.search(name.lower()) else [*wanted[:2], group, *wanted[2:]]
 
 
 def _with_axis(axis: int, probe: Probe, wanted: list[Recipe]) -> list[Recipe]:

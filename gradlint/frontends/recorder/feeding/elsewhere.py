@@ -18,9 +18,12 @@ from typing import Any
 from torch import nn
 
 from gradlint.frontends.recorder.feeding.evaluate import LIBRARIES, Evaluator
+from gradlint.frontends.recorder.feeding.functions import HARMFUL
 from gradlint.frontends.recorder.feeding.limits import Unknown
-from gradlint.frontends.recorder.feeding.scopes import Scope, file_scopes, is_main_guard
+from gradlint.frontends.recorder.feeding.scopes import Scope, file_scopes, is_main_guard, own_nodes
+from gradlint.frontends.recorder.feeding.trial import quiet
 from gradlint.frontends.recorder.loading import project_root, search_path
+from gradlint.frontends.recorder.standins import StandIns
 
 MAX_FOLDERS = 300
 MAX_FILES = 400
@@ -31,6 +34,8 @@ MAX_READ = 12
 MAX_HOPS = 6
 """Files through which one name is passed on."""
 _SKIPPED = frozenset({"venv", "env", "site-packages", "node_modules", "build", "dist", "docs"})
+_STARTING = HARMFUL | {"parse_args", "parse_known_args", "open", "input", "main"}
+"""Calls of an import that does more than define."""
 _SETTINGS = (".yaml", ".yml", ".json")
 
 
@@ -66,6 +71,13 @@ class Elsewhere:
     @functools.cached_property
     def _folders(self) -> list[pathlib.Path]:
         return search_path(project_root(self.own))
+
+    @functools.cached_property
+    def _tops(self) -> tuple[pathlib.Path, ...]:
+        """The folders below which modules are named: that of the imported file's own name, then the project's."""
+        parts = self.module.__name__.split(".")
+        own = self.own.parents[min(len(parts), len(self.own.parents)) - 1]
+        return (own, *reversed(self._folders)) if parts[-1] == self.own.stem else (*reversed(self._folders),)
 
     @property
     def _is_project(self) -> bool:
@@ -156,8 +168,29 @@ class Elsewhere:
             raise Unknown(f"the module {module}")
         node = next((one for one in reading.tree.body if getattr(one, "name", "") == name), None)
         if isinstance(node, ast.ClassDef) and _is_plain(reading.tree) and "Module" in ast.dump(ast.Tuple(node.bases)):
-            return _class_of(place, name)
-        return reading.evaluator.named(name, hops + 1)
+            return _class_of(place, name, self._tops)
+        try:
+            return reading.evaluator.named(name, hops + 1)
+        except Unknown:
+            if any(name in one.bindings for one in reading.scopes if one.kind == "module"):
+                return vars(self.loaded(reading))[name]
+            raise
+
+    def loaded(self, reading: Reading) -> types.ModuleType:
+        """The module of another file of the project, imported where that only defines; raises Unknown elsewhere."""
+        if not _is_plain(reading.tree) or _top_calls(reading.tree) & _STARTING:
+            raise Unknown(f"the import of {reading.path.stem}")
+        self._name_own()
+        return _module_of(reading.path, self._tops)
+
+    def _name_own(self) -> None:
+        """Gives the imported file the names under which the project's other files import it."""
+        for top in self._folders:
+            if top in self.own.parents:
+                name = ".".join(self.own.relative_to(top).with_suffix("").parts)
+                present = getattr(sys.modules.get(name), "__file__", None)
+                if name not in sys.stdlib_module_names and present in (None, str(self.own)):
+                    sys.modules[name] = self.module
 
     def _place(self, module: str, level: int, file: pathlib.Path) -> pathlib.Path | None:
         parts = [part for part in module.split(".") if part]
@@ -225,24 +258,49 @@ def _is_plain(tree: ast.Module) -> bool:
     )
 
 
-def _class_of(place: pathlib.Path, name: str) -> Any:
+def _class_of(place: pathlib.Path, name: str, tops: tuple[pathlib.Path, ...]) -> Any:
     """A model class of another file of the project, which the recorder's own finder imports."""
-    loaded = next((one for one in list(sys.modules.values()) if getattr(one, "__file__", None) == str(place)), None)
-    try:
-        module = loaded or importlib.import_module(_dotted(place))
-        found = getattr(module, name)
-    except Exception as problem:
-        raise Unknown(f"the import of {name}") from problem
+    found = getattr(_module_of(place, tops), name, None)
     if not (inspect.isclass(found) and issubclass(found, nn.Module)):
         raise Unknown(name)
     return found
 
 
-def _dotted(place: pathlib.Path) -> str:
-    """The name under which a file is importable from the folders that are searched."""
-    tops = [pathlib.Path(folder) for folder in sys.path if folder]
-    near = [top for top in tops if top in place.parents]
-    top = min(near, key=lambda one: len(one.parts), default=place.parent)
+def _module_of(place: pathlib.Path, tops: tuple[pathlib.Path, ...]) -> types.ModuleType:
+    """The module of a file of the project, imported where it is not yet."""
+    loaded = next((one for one in list(sys.modules.values()) if getattr(one, "__file__", None) == str(place)), None)
+    try:
+        with quiet():
+            return loaded or _imported_with_standins(_dotted(place, tops), place)
+    except (Exception, SystemExit) as problem:
+        raise Unknown(f"the import of {place.stem}") from problem
+
+
+def _imported_with_standins(name: str, place: pathlib.Path) -> types.ModuleType:
+    """The module imported, with stand-ins for the libraries that are not installed."""
+    absent = next((one for one in sys.meta_path if isinstance(one, StandIns)), None)
+    while True:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as problem:
+            top = (problem.name or "").partition(".")[0]
+            own = any((one / top).exists() or (one / f"{top}.py").exists() for one in search_path(project_root(place)))
+            if absent is None or not top or own or top in absent.names:
+                raise
+            absent.names.add(top)
+
+
+def _top_calls(tree: ast.Module) -> frozenset[str]:
+    """The names of what a file calls when it is imported."""
+    nodes = own_nodes(tuple(node for node in tree.body if not is_main_guard(node)))
+    return frozenset(_last(node.func) for node in nodes if isinstance(node, ast.Call))
+
+
+def _dotted(place: pathlib.Path, tops: tuple[pathlib.Path, ...]) -> str:
+    """The name under which a file is importable from the folders that are searched, `tops` first."""
+    near = [pathlib.Path(folder) for folder in sys.path if folder and pathlib.Path(folder) in place.parents]
+    own = [top for top in tops if top in near]
+    top = own[0] if own else min(near, key=lambda one: len(one.parts), default=place.parent)
     parts = place.relative_to(top).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 

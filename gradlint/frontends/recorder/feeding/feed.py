@@ -60,7 +60,7 @@ def feed(
     for source, args, kwargs in given(model, shown, configured):
         outcome = run(model, args, kwargs)
         if isinstance(outcome, Success):
-            return _feed(args, kwargs, source)
+            return fed_with(args, kwargs, source)
         tried.append(f"{source}: {_reason(outcome)}")
     plan, failure = search(model, {}, device, budget)
     if plan is None:
@@ -77,7 +77,8 @@ def unlinked(value: Any) -> Any:
     return {key: unlinked(item) for key, item in value.items()} if type(value) is dict else value
 
 
-def _feed(args: tuple[Any, ...], kwargs: dict[str, Any], source: str) -> Feed:
+def fed_with(args: tuple[Any, ...], kwargs: dict[str, Any], source: str) -> Feed:
+    """These arguments, without a history, and their tensors in words."""
     args, kwargs = unlinked(args), unlinked(kwargs)
     lines = [line for value in args for line in describe(value)]
     lines += [line for name, value in kwargs.items() for line in describe(value, name)]
@@ -118,8 +119,8 @@ def _realised(model: nn.Module, plan: GroupRecipe, device: torch.device, source:
         and list(named) == [first.name]
         and first.kind is not inspect.Parameter.KEYWORD_ONLY
     ):
-        return _feed((named[first.name],), {}, source)
-    return _feed(tuple(map(plain, args)), named, source)
+        return fed_with((named[first.name],), {}, source)
+    return fed_with(tuple(map(plain, args)), named, source)
 
 
 def plain(value: Any) -> Any:

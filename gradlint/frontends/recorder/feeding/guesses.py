@@ -29,6 +29,7 @@ from gradlint.frontends.recorder.feeding.names import (
     sequences,
 )
 from gradlint.frontends.recorder.feeding.settings import Settings
+from gradlint.frontends.recorder.feeding.signature import evaluated_signature
 
 _MODULE = re.compile(
     r"(^|_)(backbone|encoder|decoder|model|net|network|module|head|embed(der|ding)?|extractor|trunk|body|base|base_model|generator|"
@@ -42,6 +43,8 @@ IMAGE_CHANNELS = 3
 BRANCHES = 2
 """Items of a list of modules, or of settings of stages."""
 NODES = 8
+MAX_SETTINGS = 4
+"""Settings of a project that are tried as the first one."""
 GRAPHS = 3
 """Matrices of a list of them, as the powers of a Laplacian."""
 OTHERS = 3
@@ -59,7 +62,7 @@ class Context:
 
     def configs(self) -> list[Any]:
         """Configurations that answer every field: from the project's settings, and from names alone."""
-        told = [GuessedConfig(self.fields, self.settings)] if self.settings else []
+        told = [GuessedConfig(self.fields, self.settings[at:]) for at in range(min(MAX_SETTINGS, len(self.settings)))]
         return [*told, GuessedConfig(self.fields)]
 
 
@@ -284,8 +287,8 @@ def built(kind: type, uses: frozenset[str], context: Context) -> Iterator[Any]:
 
 def _fields(kind: type, context: Context) -> dict[str, Any]:
     try:
-        parameters = inspect.signature(kind, eval_str=True).parameters.values()
-    except Exception:
+        parameters = evaluated_signature(kind).parameters.values()
+    except (TypeError, ValueError):
         return {}
     required = [
         one

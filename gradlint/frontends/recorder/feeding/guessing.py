@@ -21,6 +21,7 @@ from gradlint.frontends.recorder.feeding.guessed_config import GuessedConfig
 from gradlint.frontends.recorder.feeding.guesses import Context, values
 from gradlint.frontends.recorder.feeding.mending import Trouble, mended
 from gradlint.frontends.recorder.feeding.roots import Target
+from gradlint.frontends.recorder.feeding.signature import evaluated_signature
 from gradlint.frontends.recorder.feeding.trial import quiet, seeded
 from gradlint.frontends.recorder.feeding.uses import parameter_uses
 
@@ -38,7 +39,7 @@ _LACKS = re.compile(r"(?:(\w+)\.)?(\w+)\(\) missing \d+ required .*?arguments?: 
 _UNREACHED = re.compile(
     r"URLError|HTTPError|FileNotFoundError|OSError|ConnectionError|gaierror|RemoteDisconnected|[Dd]ownload"
 )
-_LOADING = re.compile(r"pretrain|weights|load|download|ckpt|checkpoint|path|file")
+LOADING = re.compile(r"pretrain|weights|load|download|ckpt|checkpoint|path|file")
 _KEYED = re.compile(r"KeyError: '(\w+)'$")
 _EXTRA = re.compile(r"unexpected keyword argument '(\w+)'")
 
@@ -48,10 +49,7 @@ Arguments = dict[str, Any]
 def parameters_of(maker: Callable[..., Any]) -> list[inspect.Parameter]:
     """The named parameters of a class or function, annotations evaluated where possible."""
     plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    try:
-        signature = inspect.signature(maker, eval_str=True)
-    except Exception:
-        signature = inspect.signature(maker)
+    signature = evaluated_signature(maker)
     return [one for one in signature.parameters.values() if one.kind in plain]
 
 
@@ -80,7 +78,7 @@ def guessed(target: Target, module: types.ModuleType, shown: Shown, errors: list
     tried: set[str] = set()
     while plans and len(tried) < MAX_GUESSES + MAX_REPAIRS:
         cost, _, plan = heapq.heappop(plans)
-        if (key := repr(sorted(plan.items(), key=str))) in tried:
+        if (key := _key(plan)) in tried:
             continue
         tried.add(key)
         before = len(errors)
@@ -93,6 +91,14 @@ def guessed(target: Target, module: types.ModuleType, shown: Shown, errors: list
             supplied = _supplied(target, used, errors[-1], context, module)
             for index, change in enumerate(itertools.chain(supplied, mended(used, errors[-1]))):
                 heapq.heappush(plans, (cost + MEND_COST + index / MAX_REPAIRS, next(order), change))
+
+
+def _key(plan: Arguments) -> str:
+    """A text that is the same for the same arguments; of configurations it tells the settings that answer too."""
+    settings = {
+        name: id(one.settings[0]) for name, one in plan.items() if isinstance(one, GuessedConfig) and one.settings
+    }
+    return f"{sorted(plan.items(), key=str)!r}{settings}"
 
 
 def _told(target: Target, shown: Shown, context: Context) -> Iterator[Arguments]:
@@ -136,7 +142,7 @@ def _supplied(
         switched = {
             one.name: False if one.default is True else None
             for one in parameters_of(target.object)
-            if _LOADING.search(one.name) and one.name not in plan and one.default not in (one.empty, None, False)
+            if LOADING.search(one.name) and one.name not in plan and one.default not in (one.empty, None, False)
         }
         yield from [{**plan, **switched}] if switched else []
     if (keyed := _KEYED.match(trouble.text)) and _takes_any(target.object) and keyed[1] not in plan:

@@ -38,6 +38,7 @@ HIDDEN_NAMES = re.compile(
 )
 AUDIO_NAMES = re.compile(r"(^|_)(wav(e(form)?)?s?|audio|signal|speech|input_values|pcm)($|_)")
 POINT_NAMES = re.compile(r"(^|_)(points?|pts|xyz|pos|coords?|cloud|pc|positions?)($|_)")
+LIST_NAMES = re.compile(r"(features|feats|feature_maps|inputs|xs|outs|outputs|levels|maps|pyramid|skips|hiddens)$")
 NODES = 6
 EDGES = 9
 
@@ -52,7 +53,7 @@ def by_name(name: str, known: Sequence[Shape] = ()) -> list[Recipe]:
 
 
 def named(name: str, known: Sequence[Shape] = ()) -> list[Recipe]:
-    """What the name alone tells, which may be nothing."""
+    """What the name alone tells, which may be nothing; its last word counts most: `pos_seqs` are sequences."""
     low = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
     steps = next((shape[1] for shape in known if len(shape) > 1), LENGTH)
     rows = known[0][0] if known else BATCH
@@ -74,7 +75,10 @@ def named(name: str, known: Sequence[Shape] = ()) -> list[Recipe]:
         (POINT_NAMES, [TensorRecipe((BATCH, 16, 3)), TensorRecipe((BATCH, 3, 16)), TensorRecipe((16, 3))]),
         (TOKEN_NAMES, [TensorRecipe((BATCH, LENGTH), "int64"), TensorRecipe((BATCH,), "int64")]),
     ]
-    return [recipe for pattern, recipes in table if pattern.search(low) for recipe in recipes]
+    matched = [
+        (max(one.end() for one in pattern.finditer(low)), made) for pattern, made in table if pattern.search(low)
+    ]
+    return [recipe for _, recipes in sorted(matched, key=lambda one: -one[0]) for recipe in recipes]
 
 
 def anything(known: Sequence[Shape] = ()) -> list[Recipe]:

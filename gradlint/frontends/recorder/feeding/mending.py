@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 import torch
 from torch import nn
 
 from gradlint.frontends.recorder.feeding.asserted import choices, disagreements
 from gradlint.frontends.recorder.feeding.guessed_config import GuessedConfig
+from gradlint.frontends.recorder.feeding.involved import involved
 from gradlint.frontends.recorder.feeding.names import ACTIVATION, NORM, WIDTH, integer, lowered
 from gradlint.frontends.recorder.feeding.solving import solutions
 
@@ -52,6 +55,8 @@ class Trouble:
     fed: bool = False
     solutions: tuple[Mapping[str, Any], ...] = ()
     """Values, by name, with which a check that failed would have passed."""
+    involved: tuple[str, ...] = ()
+    """Names on the lines that failed."""
 
     @staticmethod
     def of(error: BaseException, *, fed: bool = False) -> Trouble:
@@ -63,13 +68,16 @@ class Trouble:
             tuple(choices(error))[:MAX_CHOICES],
             fed,
             tuple(solutions(error)),
+            () if fed else involved(error),
         )
 
 
 def mended(plan: Mapping[str, Any], trouble: Trouble) -> Iterator[dict[str, Any]]:
     """Other arguments after a failure: divisibility, types, missing items; fields of configurations too."""
     for slots, apply in _slots(dict(plan)):
-        yield from (apply(change) for change in _changes(slots, trouble))
+        for change in _changes(slots, trouble):
+            with contextlib.suppress(Exception):  # a dataclass may refuse its new fields
+                yield apply(change)
     error = trouble.text
     if "object has no attribute" in error or "KeyError" in error:
         plain = [name for name, value in plan.items() if type(value) in (int, str, list, float)]
@@ -92,6 +100,9 @@ def _slots(plan: Change) -> Iterator[tuple[Change, Callable[[Change], Change]]]:
                 yield fields, _putting(plan, name, value, apply)
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             yield {**vars(value)}, _replacing(plan, name, value)
+        elif type(value) is dict and value and all(isinstance(key, str) for key in value):
+            for fields, apply in _slots(value):
+                yield fields, _within(plan, name, value, apply)
 
 
 def _replacing(plan: Change, name: str, config: Any) -> Callable[[Change], Change]:
@@ -104,7 +115,13 @@ def _putting(
     return lambda change: plan | {name: config.fresh(**apply(change))}
 
 
+def _within(plan: Change, name: str, group: Change, apply: Callable[[Change], Change]) -> Callable[[Change], Change]:
+    return lambda change: plan | {name: group | apply(change)}
+
+
 def _changes(slots: Change, trouble: Trouble) -> Iterator[Change]:
+    """Changes of single values, those first of which a failing line reads the name."""
+    slots = {name: slots[name] for name in trouble.involved if name in slots} | slots
     yield from (dict(one) for one in trouble.solutions if set(one) <= set(slots))
     yield from _unset(slots, trouble.text)
     yield from _keyed(slots, trouble)
@@ -121,6 +138,39 @@ def _changes(slots: Change, trouble: Trouble) -> Iterator[Change]:
     if not trouble.fed or not _UNPACKED.search(trouble.text):
         yield from _typed(slots, trouble.text)
         yield from _nested(slots, trouble.text)
+    if re.search(_KINDS, trouble.text):
+        yield from _of_another_kind(slots, trouble.involved)
+
+
+_KINDS = r"^TypeError|^AttributeError|^ValueError|^NotImplementedError|^AssertionError"
+"""Errors of a value that is not of the kind which the code expects."""
+
+
+def _of_another_kind(slots: Change, names: tuple[str, ...]) -> Iterator[Change]:
+    """Another kind of value for what the failing lines read: a size for a list or a word, a list for a size."""
+    for name in names:
+        if name in slots:
+            yield from ({name: value} for value in _others(slots[name], lowered(name)))
+
+
+def _others(value: Any, name: str) -> list[Any]:
+    size = integer(name)
+    match value:
+        case bool():
+            return [not value, size]
+        case int():
+            return [[size, size], 0.1, (size, size)]
+        case float():
+            return [size]
+        case str() | None:
+            return [size, [size, size]]
+        case list() | tuple():
+            return [size, *([tuple(value)] if isinstance(value, list) else [list(value)])]
+    return (
+        []
+        if isinstance(value, (nn.Module, torch.Tensor, GuessedConfig, type)) or callable(value)
+        else [GuessedConfig()]
+    )
 
 
 def _unset(slots: Change, error: str) -> Iterator[Change]:
@@ -206,7 +256,7 @@ def _divisible(slots: Change, error: str) -> Iterator[Change]:
 
 def _emptied(slots: Change, error: str) -> Iterator[Change]:
     """A size that pools or divides away to nothing: a longer one."""
-    if re.search(r"(\(|\D)0x\d|x0\D|\[0\]|, 0[,\]]|too small|non-zero|negative|Kernel size", error):
+    if re.search(r"(\(|\D)0x\d|x0\D|\[0[,\]]|, 0[,\]]|too small|non-zero|negative|Kernel size", error):
         sizes = [name for name in _integers(slots) if slots[name] >= SMALLEST_SIZE]
         yield from ({name: slots[name] * LONGER} for name in sizes)
 
@@ -250,8 +300,11 @@ def _wholes(slots: Change) -> Iterator[Change]:
 
 
 def _tensors(slots: Change) -> Iterator[Change]:
-    """A tensor where a number or a list was."""
-    yield from ({n: torch.ones(ROWS, WIDTH)} for n, value in slots.items() if type(value) in (int, list, tuple, float))
+    """A tensor where a number or a list was; the adjacency of a chain of nodes too."""
+    plain = [name for name, value in slots.items() if type(value) in (int, list, tuple, float)]
+    chain = numpy.eye(WIDTH, k=1) + numpy.eye(WIDTH, k=-1)
+    yield from ({name: value} for name in plain[:MAX_CHOICES] for value in (torch.ones(ROWS, WIDTH), chain))
+    yield from ({name: torch.ones(ROWS, WIDTH)} for name in plain[MAX_CHOICES:])
 
 
 def _nested(slots: Change, error: str) -> Iterator[Change]:

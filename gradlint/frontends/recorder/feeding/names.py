@@ -41,13 +41,14 @@ _INTEGERS: tuple[tuple[str, int], ...] = (
     (r"batch", 2),
 )  # fmt: skip
 _FLOATS = re.compile(
-    r"drop|(^|_)p$|prob|(?<!growth_)(?<!sample_)(?<!sampling_)(?<!dilation_)(?<!frame_)rate$|(^|_)eps|epsilon|alpha(?!bet)|beta|gamma|(^|_)temp$|temperature|(^|_)tau|momentum|(^|_)lr|slope|sigma|lambda|"
+    r"drop|dpout|(^|_)p$|prob|(?<!growth_)(?<!sample_)(?<!sampling_)(?<!dilation_)(?<!frame_)rate$|(^|_)eps|epsilon|alpha(?!bet)|beta|gamma|(^|_)temp$|temperature|(^|_)tau|momentum|(^|_)lr|slope|sigma|lambda|"
     r"decay|(^|_)std|smoothing|margin|init_value|threshold|_gain$|sparsity|(^|_)cost$|_weight$"
 )
 _BOOLS = re.compile(
     r"^(use|with|is|has|do|return|enable|learn|share|tie|add|no|apply|freeze|should)_|bias$|bidirectional|residual|pretrained|norm_first|"
     r"batch_first|causal|gpu|cuda|affine|verbose|bilinear|flatten|^bn$|^bidir|^debug|gated$|training|normalize$|^res$|^skip$|tied"
 )
+_COUNT = re.compile(r"(n|nb|num|number)_")
 _LISTS = re.compile(
     r"(sizes|dims|widths|hiddens|hidden_layers|channel_list|architecture|depths|kernels|dilations|strides|mults|ratios|fanouts|cardinalities|_list|shapes?)$"
 )
@@ -99,7 +100,7 @@ def by_name(name: str, uses: frozenset[str] = frozenset()) -> Any:
 def _scalar(low: str) -> Any:
     if _FLOATS.search(low):
         return 0.1
-    if _BOOLS.search(low):
+    if _BOOLS.search(low) and not _COUNT.match(low):
         return False
     return integer(low)
 

@@ -314,7 +314,7 @@ def _reshaped(name: str, probe: Probe, args: tuple[Any, ...], kwargs: dict[str, 
         return _indexed(probe, args[1])
     if name in _WHOLE:
         return probe.then(lambda shape: [shape])
-    if name == "expand_as":
+    if name in ("expand_as", "index_select"):
         return probe.then(lambda shape: [shape])
     if kwargs.get("keepdim"):
         axis = kwargs.get("dim", kwargs.get("axis", args[-1] if len(args) > 1 else None))

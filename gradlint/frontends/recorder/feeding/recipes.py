@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 import torch
 
 from gradlint.frontends.recorder.feeding.probe import Demand, Place, Probe
@@ -27,6 +28,8 @@ class TensorRecipe:
     low: float = 0
     high: float | None = None
     fill: str = "random"
+    array: bool = False
+    """Whether the code wants it as a numpy array."""
 
     @property
     def floating(self) -> bool:
@@ -96,7 +99,8 @@ def make(recipe: Recipe, device: torch.device, path: Path = ()) -> Any:
     """The value that `recipe` describes, on `device`."""
     match recipe:
         case TensorRecipe():
-            return _tensor(recipe, device)
+            made = _tensor(recipe, device)
+            return made.cpu().numpy() if recipe.array else made
         case ValueRecipe(value=value):
             return value.to(device) if isinstance(value, torch.Tensor) else value
         case ProbeRecipe():
@@ -184,6 +188,8 @@ def elements(recipe: Recipe) -> int:
 def describe(value: Any, name: str = "") -> tuple[str, ...]:
     """The tensors of a value as a report names them: `float32[2, 3, 16, 16]`, `mask: bool[2, 8]`."""
     label = f"{name}: " if name else ""
+    if isinstance(value, numpy.ndarray):
+        return (f"{label}numpy {value.dtype}{list(value.shape)}",)
     if isinstance(value, torch.Tensor):
         return (f"{label}{str(value.dtype).removeprefix('torch.')}{list(value.shape)}",)
     if isinstance(value, dict):

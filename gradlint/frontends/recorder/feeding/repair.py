@@ -59,6 +59,8 @@ def changes(failure: Failure, plan: Recipe, *, sequential: bool, sizes: tuple[in
     tensors = [(path, leaf) for path, leaf in leaves(plan) if isinstance(leaf, TensorRecipe)]
     text = f"{type(failure.error).__name__}: {failure.error}"
     groups = [
+        _arrays(text, tensors),
+        _pooled(text, tensors),
         _dtypes(text, failure, tensors),
         _shapes_told(text, tensors),
         _stacked(failure, tensors, sequential),
@@ -78,6 +80,12 @@ def changes(failure: Failure, plan: Recipe, *, sequential: bool, sizes: tuple[in
     yield from itertools.chain.from_iterable(groups)
 
 
+def _arrays(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """Numpy arrays where the code, or an operation of numpy, takes no tensors; and tensors where it takes no array."""
+    if re.search(r"ndarray|numpy|'Tensor' object has no attribute '(astype|copy)'", text):
+        yield from ((path, dataclasses.replace(leaf, array=not leaf.array)) for path, leaf in tensors)
+
+
 def _known_sizes(sizes: tuple[int, ...], tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
     """An axis as long as a size that the model was written for."""
     for size in sizes:
@@ -86,15 +94,23 @@ def _known_sizes(sizes: tuple[int, ...], tensors: list[tuple[Path, TensorRecipe]
                 yield path, resized(leaf, axis, size)
 
 
+_TOLD = (
+    r"[Ee]xpected.*?[(\[](?P<wanted>[\d, ]+)[)\]],? (?:but )?got:? [(\[](?P<given>[\d, ]+)[)\]]",
+    r"Target sizes: \[(?P<wanted>[\d, ]+)\]\.\s+Tensor sizes: \[(?P<given>[\d, ]+)\]",
+)
+
+
 def _shapes_told(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
     """The text names a whole shape: `Expected hidden size (1, 2, 32), got [6, 2, 32]`."""
-    found = re.search(r"[Ee]xpected.*?[(\[]([\d, ]+)[)\]],? (?:but )?got:? [(\[]([\d, ]+)[)\]]", text)
+    found = next((one for pattern in _TOLD if (one := re.search(pattern, text))), None)
     if found is None:
         return
-    wanted, given = (tuple(int(one) for one in group.split(",") if one.strip()) for group in found.groups())
+    wanted, given = (tuple(int(one) for one in found[group].split(",") if one.strip()) for group in ("wanted", "given"))
     for path, leaf in tensors:
         if leaf.shape == given and leaf.floating:
             yield path, dataclasses.replace(leaf, shape=wanted)
+        elif given and leaf.shape[-len(given) :] == given and len(wanted) == len(given) and leaf.floating:
+            yield path, dataclasses.replace(leaf, shape=(*leaf.shape[: -len(given)], *wanted))
 
 
 def _compared(error: BaseException, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
@@ -299,6 +315,31 @@ def _extents(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Ch
         yield from (
             (path, resized(leaf, 0, 2 * BATCH)) for path, leaf in tensors if leaf.shape and leaf.shape[0] <= BATCH
         )
+
+
+_VOLUME = re.compile(r"T: (\d+) H: (\d+) W: (\d+)\D+kT: (\d+) kH: (\d+) kW: (\d+)")
+"""How torch tells that a volume is smaller than the kernel of a pooling layer."""
+_POOLED = re.compile(r"input size: \(\d+x\d+x(\d+)\)\. Calculated output size: \(\d+x-?\d+x(-?\d+)\)")
+"""How torch tells that pooling leaves nothing of an image: its width before, and after."""
+
+
+def _pooled(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
+    """Videos and volumes of which a pooling layer gets too little: each axis as many times longer as it takes."""
+    if found := _POOLED.search(text):
+        side, made = int(found[1]), int(found[2])
+        for path, leaf in tensors:
+            if len(leaf.shape) == len("NCHW") and side > 0 and leaf.shape[-1] * (side + 1 - made) // side <= MAX_SIDE:
+                sides = [size * (side + 1 - made) // side for size in leaf.shape[2:]]
+                yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:2], *sides))
+    found = _VOLUME.search(text)
+    if found is None:
+        return
+    sizes = [int(one) for one in found.groups()]
+    times = [max(1, -(-kernel // size)) for size, kernel in zip(sizes[:3], sizes[3:], strict=True)]
+    for path, leaf in tensors:
+        if len(leaf.shape) == len("NCTHW"):
+            longer = [min(MAX_SIDE, size * time) for size, time in zip(leaf.shape[2:], times, strict=True)]
+            yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:2], *longer))
 
 
 def _structures(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:

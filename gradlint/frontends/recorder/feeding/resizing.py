@@ -46,6 +46,12 @@ SIDES = (
 NEAR_SIDES = 4
 """Sides tried next to the estimate of the one that makes a flattened size fit."""
 MAX_LENGTH = 64_000
+USUAL_SIDE = 224
+"""Side (pixels) of the images of most published classifiers."""
+LOOPED = 4
+"""How many times longer an axis is made that a loop runs over the end of."""
+MAX_ASPECT = 4
+"""How many times longer one side of an image may be than the other."""
 
 
 def exchanged(actual: int, size: int, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[Change]:
@@ -92,9 +98,31 @@ def scaled(actual: int, size: int, tensors: list[tuple[Path, TensorRecipe]]) -> 
         if not axes or actual <= 0 or size <= 0:
             continue
         estimate = leaf.shape[-1] * (size / actual) ** (1 / axes)
-        for side in _near(estimate, MAX_SIDE if axes > 1 else MAX_LENGTH):
+        found = _oblong(actual, size, leaf.shape[-1]) if axes > 1 and leaf.shape[-1] == leaf.shape[-2] else []
+        yield from ((path, dataclasses.replace(leaf, shape=(*leaf.shape[:-2], *sides))) for sides in found)
+        for side in [*_near(estimate, MAX_SIDE if axes > 1 else MAX_LENGTH), *([USUAL_SIDE] if axes > 1 else [])]:
             if side != leaf.shape[-1]:
                 yield path, dataclasses.replace(leaf, shape=(*leaf.shape[:-axes], *(side,) * axes))
+
+
+def _oblong(actual: int, size: int, side: int) -> list[tuple[int, int]]:
+    """The sides (pixels) of images that are not square, with which `size` features are left where `actual` were.
+
+    A square image of `side` leaves `actual` = channels * cells ** 2 features; the fewest cells give the channels.
+    """
+    if math.isqrt(size * side**2 // actual) ** 2 * actual == size * side**2:
+        return []
+    for cells in range(2, side // 2):
+        stride, rest = divmod(side, cells)
+        channels, left = divmod(actual, cells**2)
+        if rest or left or size % channels:
+            continue
+        wanted = size // channels
+        width = next((one for one in range(math.isqrt(wanted), 0, -1) if wanted % one == 0), 1)
+        height = wanted // width
+        if height <= MAX_ASPECT * width and height * stride <= MAX_SIDE:
+            return [(height * stride, width * stride), (width * stride, height * stride)]
+    return []
 
 
 def spatial_axes(shape: Shape) -> int:
@@ -139,6 +167,8 @@ def sizes_told(text: str, tensors: list[tuple[Path, TensorRecipe]]) -> Iterator[
     if found := re.search(r"shape '\[(.*?)\]' is invalid for input of size (\d+)", text):
         yield from _viewed([int(one) for one in found[1].split(",")], int(found[2]), tensors)
     if found := re.search(r"index (\d+) is out of bounds for dimension \d+ with size (\d+)", text):
+        grown = [one for one in axes_of(tensors) if one[1].shape[one[2]] == int(found[2]) == int(found[1])]
+        yield from ((path, resized(leaf, axis, LOOPED * int(found[2]))) for path, leaf, axis in grown)
         yield from exchanged(int(found[2]), int(found[1]) + 1, tensors)
         for path, leaf, axis in axes_of(tensors):
             if leaf.floating and leaf.shape[axis] <= int(found[1]):

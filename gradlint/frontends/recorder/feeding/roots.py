@@ -104,6 +104,13 @@ def _factories(tree: ast.Module, module: types.ModuleType, classes: set[str]) ->
     return found
 
 
+def factories_of(tree: ast.Module, module: types.ModuleType, name: str) -> frozenset[str]:
+    """The functions of the file that return a model which a call of `name` makes, or one that holds it."""
+    makers = {name, *_classes(tree, module)}
+    functions = [node for node in _top_level(tree.body) if isinstance(node, ast.FunctionDef)]
+    return frozenset(node.name for node in functions if _makes_model(node, module, makers))
+
+
 def _makes_model(function: Function, module: types.ModuleType, makers: set[str]) -> bool:
     if function.returns is not None and (annotated := _annotated(function.returns, module)) is not None:
         return annotated

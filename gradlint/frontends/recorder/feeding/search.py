@@ -28,6 +28,7 @@ from gradlint.frontends.recorder.feeding.hints import (
     by_name,
     dimensions,
 )
+from gradlint.frontends.recorder.feeding.lists import lengthened
 from gradlint.frontends.recorder.feeding.probe import Demand, flat, probe_device
 from gradlint.frontends.recorder.feeding.recipes import (
     GroupRecipe,
@@ -49,9 +50,11 @@ from gradlint.frontends.recorder.feeding.states import own_states
 from gradlint.frontends.recorder.feeding.trial import Failure, Success, is_leaf, run, seeded
 
 MAX_TRIES = 200
-MAX_ELEMENTS = 4_000_000
-"""Inputs with more elements than this are not tried (16 MiB of float32)."""
+MAX_ELEMENTS = 5_000_000
+"""Inputs with more elements than this are not tried (20 MiB of float32)."""
 LIGHT_ELEMENTS = 50_000
+FIRST_LIGHTER = 2
+"""How many times less the size of the likeliest change counts than that of the others."""
 DOUBT_SECONDS = 1.0
 """Time for a better plan after one that runs but does not keep the batch."""
 MAX_CHANGES = 24
@@ -113,7 +116,8 @@ def search(
         for index, plan in enumerate(itertools.islice(following, 2 * MAX_CHANGES)):
             depth = step.depth + (0 if isinstance(outcome, Failure) and isinstance(outcome.error, Demand) else 1)
             progress = outcome.progress + DECIDED_WEIGHT * _decided(plan)
-            cost = depth + index - PROGRESS_WEIGHT * math.log2(1 + progress) + _weight(plan)
+            weight = _weight(plan) / (1 if index else FIRST_LIGHTER)
+            cost = depth + index - PROGRESS_WEIGHT * math.log2(1 + progress) + weight
             heapq.heappush(queue, _Step(cost, next(order), plan, depth))
     return doubtful, furthest
 
@@ -232,8 +236,11 @@ def _following(
         yield GroupRecipe("call", (*plan.items, (len(plan.items), ProbeRecipe())))
     found = (
         _with(plan, path, new)
-        for path, new in changes(failure, plan, sequential=sequential, sizes=sizes_of(model))
-        if path[0] not in fixed
+        for path, new in itertools.chain(
+            lengthened(plan, f"{type(error).__name__}: {error}"),
+            changes(failure, plan, sequential=sequential, sizes=sizes_of(model)),
+        )
+        if path and path[0] not in fixed
     )
     optional = itertools.islice(_optional(model, plan, error), 2)
     if _MISSING.search(str(error)):

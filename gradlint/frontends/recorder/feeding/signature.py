@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,11 +52,37 @@ def required_of(model: nn.Module) -> list[str]:
 
 
 def _signature(model: nn.Module) -> inspect.Signature:
-    forward = _forward(model)
+    return evaluated_signature(_forward(model))
+
+
+def evaluated_signature(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature with those annotations evaluated that can be: one that names nothing does not spoil the others.
+
+    Raises:
+        TypeError, ValueError: where there is none.
+    """
     try:
-        return inspect.signature(forward, eval_str=True)
+        return inspect.signature(function, eval_str=True)
     except Exception:
-        return inspect.signature(forward)
+        signature = inspect.signature(function)
+    names = _names_of(function)
+    parameters = [one.replace(annotation=_evaluated(one.annotation, names)) for one in signature.parameters.values()]
+    return signature.replace(parameters=parameters)
+
+
+def _names_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """The names of the file that defines a function, method or class."""
+    home = sys.modules.get(getattr(function, "__module__", ""))
+    return vars(home) if home is not None else {}
+
+
+def _evaluated(annotation: Any, names: dict[str, Any]) -> Any:
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, {**names})
+    except Exception:
+        return annotation
 
 
 def _forward(model: nn.Module) -> Callable[..., Any]:
