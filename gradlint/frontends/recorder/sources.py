@@ -64,10 +64,11 @@ def capture_file(session: Session, job: dict[str, Any], failures: list[Failure])
                     yield from _fed(session, target, tree, module, job, failures)
 
 
-def _note_compilers(session: Session, job: dict[str, Any], text: str, tree: ast.Module) -> None:
-    """Notes whether the program, or the run that was asked for, compiles and exports its models."""
-    session.compiled = job.get("compile") == ALWAYS or compiles(text, tree)
-    session.exported = job.get("compile") == ALWAYS or exports(text, tree)
+def _note_compilers(session: Session, job: dict[str, Any], text: str, tree: ast.Module | None) -> None:
+    """Notes whether the program, where there is one, or the run that was asked for compiles and exports its models."""
+    asked = job.get("compile") == ALWAYS
+    session.compiled = asked or (tree is not None and compiles(text, tree))
+    session.exported = asked or (tree is not None and exports(text, tree))
     session.keeps_calls = job.get("compile", NEVER) != NEVER and session.compiled
 
 
@@ -287,15 +288,19 @@ def capture_module(session: Session, job: dict[str, Any], failures: list[Failure
 def capture_hub(session: Session, job: dict[str, Any], _: list[Failure]) -> Iterator[Model]:
     """A model built from its published configuration, offline (`hf:bert`, `timm:resnet18`).
 
-    It is recorded on the meta device, where nothing is allocated; with random weights when its forward needs values.
+    It is recorded on the meta device, where nothing is allocated; with random weights when its forward needs values,
+    or when the compiler is asked about it and it fits into memory.
     """
+    _note_compilers(session, job, "", None)
+    meta = not session.compiled
     try:
-        yield _published(session, job, meta=True)
-    except TargetError:
-        if not session.built_fits():
+        yield _published(session, job, meta=meta)
+    except Exception as problem:
+        known = isinstance(problem, TargetError)
+        if not (known and session.built_fits() if meta else known or _is_shortage(problem)):
             raise
         session.forget()
-        yield _published(session, job, meta=False)
+        yield _published(session, job, meta=not meta)
 
 
 def _published(session: Session, job: dict[str, Any], meta: bool) -> Model:
