@@ -23,6 +23,9 @@ HEARTS = {"transformers": "modeling_utils", "timm": "models"}
 """The part of a library that imports what it stands on."""
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+EXPERTS = "_experts_implementation"
+"""Attribute of the configurations of a transformers that can choose how experts are computed."""
+
 _DECODERS = ("AutoModelForCausalLM",)
 _ENCODERS = ("AutoModelForMaskedLM",)
 _PAIRS = ("AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq")
@@ -71,7 +74,7 @@ def build_hf(name: str, *, meta: bool = False) -> nn.Module:
         transformers = _required("transformers", "hf:")
         config = _hf_config(transformers, name)
         with _device(meta), quiet():
-            return _hf_model(transformers, config, name)
+            return _hf_model(transformers, config, name, meta)
 
 
 def _hf_config(transformers: ModuleType, name: str) -> Any:
@@ -99,17 +102,22 @@ def _hf_config_file(transformers: ModuleType, path: pathlib.Path) -> Any:
         ) from error
 
 
-def _hf_model(transformers: ModuleType, config: Any, name: str) -> nn.Module:
+def _hf_model(transformers: ModuleType, config: Any, name: str, meta: bool) -> nn.Module:
     reason = "no model class knows it"
     for maker in _hf_makers(transformers, config):
         try:
-            model = maker(config)
+            model = maker(config, **_plain_experts(config, meta))
         except Exception as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             continue
         if isinstance(model, nn.Module):
             return model
     raise TargetError(f"`hf:{name}` builds no model ({reason}): check its configuration")
+
+
+def _plain_experts(config: Any, meta: bool) -> dict[str, str]:
+    """Experts without the fused kernels, which take half precision only; on meta nothing may depend on the routing."""
+    return {"experts_implementation": "batched_mm" if meta else "eager"} if hasattr(config, EXPERTS) else {}
 
 
 def _hf_makers(transformers: ModuleType, config: Any) -> Iterator[Any]:
