@@ -63,7 +63,7 @@ def folder(settings: Settings) -> Path:
 def _key(settings: Settings) -> str:
     """The name of everything in some settings that a verdict depends on."""
     chosen = sorted(settings.select), sorted(settings.extend_select), sorted(settings.ignore)
-    return cache.key(__version__, *chosen, settings.rules)
+    return cache.key(__version__, *chosen, settings.rules, settings.compile)
 
 
 def _judged(

@@ -55,6 +55,9 @@ PACKAGE = "__init__.py"
 PACKAGES = "/site-packages/"
 SOURCE_FOLDERS = ("", "src")
 MODELS_FOLDER = "models"
+LINES_FORGOTTEN = 20_000
+"""Lines of forgotten modules from which it is worth to look for them: what was read of a tree points back at it."""
+
 LINES_KEPT = 40_000
 """Lines of modules that stay in memory from one file to the next: a tree takes about a kilobyte a line."""
 
@@ -137,7 +140,8 @@ class ModuleSource:
 class Project:
     """The files below a root folder, and those of some installed libraries, found by their paths and read once.
 
-    `asked` are the imports that were looked up, `skimmed` the files that were passed over for what their text lacks.
+    `asked` are the imports that were looked up, `skimmed` the files that were passed over for what their text lacks,
+    `forgotten` counts the lines of modules that were dropped since the collector last looked for them.
     """
 
     root: str = ""
@@ -145,6 +149,7 @@ class Project:
     found: dict[tuple[str, str], str | None] = field(default_factory=dict)
     asked: set[tuple[str, str]] = field(default_factory=set)
     skimmed: set[str] = field(default_factory=set)
+    forgotten: int = 0
 
     def module(self, path: str, name: str = "") -> ModuleSource | None:
         """The module of a file; None when it cannot be read or parsed."""
@@ -176,7 +181,11 @@ class Project:
                 break
             kept[path] = module
         if len(kept) < len(self.modules):
+            self.forgotten += sum(m.size for path, m in self.modules.items() if m is not None and path not in kept)
             self.modules = dict(reversed(kept.items()))
+        if self.forgotten > LINES_FORGOTTEN:
+            self.forgotten = 0
+            gc.collect()
 
     def find(self, importer: ModuleSource, name: str, level: int = 0) -> ModuleSource | None:
         """The module that an import names; None for what no file of the project or of a known library is."""
