@@ -199,6 +199,41 @@ def why(
 
 
 @app.command()
+def graph(
+    target: Annotated[str, typer.Argument(help="model.py:Net, a file with one model, .onnx or .pt2.")],
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="text, dot, mermaid, json, fx or onnx.")
+    ] = "text",
+    levels: Annotated[int | None, typer.Option("--depth", metavar="N", help="Levels of modules to open.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a file.")] = None,
+    source: Annotated[bool, typer.Option("--source", "--no-trace", help="Import nothing of the user's.")] = False,
+    inputs: Inputs = None,
+    config: Config = None,
+    isolated: Isolated = False,
+    timeout: Seconds = None,
+    memory: Mebibytes = None,
+    quiet: Quiet = None,
+    color: Color = None,
+) -> int:
+    """Show a model's graph: modules, ops, and where gradient is stopped on its way back."""
+    given = {key: value for key, value in locals().items() if key not in ("target", "form", "levels", "output")}
+    given["depth"] = _depth(given.pop("source"), False)
+    settings = run_settings([target], settings_tree(given))
+    from gradlint.report import graph as report
+
+    report.check(form, levels, output is not None)
+    announce([target], settings)
+    from gradlint.report.graph.asked import graph_of
+
+    made = report.render(form, graph_of(target, settings), levels)
+    if output is None:
+        say(str(made))
+    else:
+        write_file(output, made)
+    return CLEAN
+
+
+@app.command()
 def rule(
     words: Annotated[list[str] | None, typer.Argument(metavar="[CODE|NAME|MESSAGE]", help="Nothing: all.")] = None,
     color: Color = None,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from gradlint import notebook
 from gradlint.errors import UsageError, did_you_mean
 from gradlint.listing import SettingsAt, Skip, files
-from gradlint.source import Source, SourceError
+from gradlint.source import Source, SourceError, is_graph_file
 
 if TYPE_CHECKING:
     from gradlint.config import Settings
@@ -26,7 +26,6 @@ Depth = Literal["trace", "source"]
 _SYMBOL = re.compile(r"(?P<path>.+\.py):(?P<symbol>[A-Za-z_][\w.]*(?:\(.*\))?)")
 _MODULE = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<symbol>[A-Za-z_][\w.]*(?:\(.*\))?)")
 _HUB = re.compile(r"(?:hf|timm):.+")
-_LATER = {".onnx": "ONNX files", ".pt2": "exported programs"}
 
 
 class TargetKind(StrEnum):
@@ -38,6 +37,7 @@ class TargetKind(StrEnum):
     MODULE = "module"
     HUB = "hub"
     STDIN = "stdin"
+    GRAPH = "graph"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,11 @@ class Target:
 def parse(text: str, settings: Settings) -> Target:
     """The target that a text means; raises `UsageError` when nothing of this name exists. Reads no file.
 
-    Notebooks are never traced: what their cells do depends on the order in which somebody ran them.
+    Notebooks are never traced: what their cells do depends on the order in which somebody ran them. Files that hold a
+    graph are read, and nothing in them is run.
     """
     target = replace(_parsed(text, settings), text=text, depth="source")
-    if target.path.endswith(notebook.SUFFIX):
+    if target.path.endswith(notebook.SUFFIX) or target.kind is TargetKind.GRAPH:
         return target
     natural: Depth = "source" if target.kind in (TargetKind.FOLDER, TargetKind.STDIN) else "trace"
     return replace(target, depth=settings.depth or natural)
@@ -95,10 +96,7 @@ def _near(text: str) -> str:
 
 
 def _file(text: str) -> Target:
-    later = _LATER.get(Path(text).suffix)
-    if later:
-        raise UsageError(f"{text}: {later} are not supported yet")
-    return Target(TargetKind.FILE, text)
+    return Target(TargetKind.GRAPH if is_graph_file(text) else TargetKind.FILE, text)
 
 
 def _existing(target: Target, text: str) -> Target:

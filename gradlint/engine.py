@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from queue import SimpleQueue
 
     from torch import nn
+    from torch.export import ExportedProgram
 
+    from gradlint.graph_files import Readers
     from gradlint.judging import Judge
     from gradlint.listing import SettingsAt
     from gradlint.worker import Worker
@@ -103,8 +105,8 @@ def _inputs(
     texts: Sequence[str], judged: Sequence[tuple[Target, Judged]], sources: Mapping[str, Source]
 ) -> Inputs | None:
     """What a run rests on; None when more than files decided, or something went wrong."""
-    kinds = (TargetKind.FILE, TargetKind.SYMBOL)
-    if not all(_is_plain(target, {}) and target.kind in kinds and not item.failures for target, item in judged):
+    kinds = (TargetKind.FILE, TargetKind.SYMBOL, TargetKind.GRAPH)
+    if not all(target.kind in kinds and _is_read(target) and not item.failures for target, item in judged):
         return None
     behind = (name for target, item in judged for name in (target.path, *item.dependencies))
     return Inputs(frozenset((*behind, *sources)), tuple(text for text in texts if os.path.isdir(text)))
@@ -147,9 +149,14 @@ def _judge_all(plan: _Plan, held: dict[str, Source], progress: Progress) -> list
     return [(target, verdict[target]) for target in plan.targets]
 
 
+def _is_read(target: Target) -> bool:
+    """Whether a verdict rests on files alone."""
+    return target.kind is TargetKind.GRAPH or _is_plain(target, {})
+
+
 def _is_plain(target: Target, held: Mapping[str, Source]) -> bool:
     """Whether a target is a file that is only read, and that has no draft."""
-    whole = target.kind is not TargetKind.STDIN and target.symbol is None
+    whole = target.kind not in (TargetKind.STDIN, TargetKind.GRAPH) and target.symbol is None
     return target.depth == "source" and whole and target.path not in held
 
 
@@ -158,22 +165,26 @@ def _judge_deep(targets: Sequence[Target], plan: _Plan, held: dict[str, Source],
     from concurrent.futures import ThreadPoolExecutor
     from queue import SimpleQueue
 
+    from gradlint.graph_files import Readers
     from gradlint.judging import Judge
     from gradlint.worker import Worker
 
     several = sum(target.depth == "trace" for target in targets)
-    width = max(1, min(plan.settings.jobs or 1, several))
+    graphs = sum(target.kind is TargetKind.GRAPH for target in targets)
+    width = max(1, min(plan.settings.jobs or 1, several + graphs))
     judge = Judge()
     with ExitStack() as stack:
         workers: SimpleQueue[Worker] = SimpleQueue()
-        for _ in range(width if several else 0):
+        readers = Readers(stack)
+        for _ in range(min(width, several)):
             worker = stack.enter_context(Worker())
             worker.start()
             workers.put(worker)
 
         def one(target: Target) -> Judged:
             progress(target.text or target.path)
-            return _safely(target, judge, plan.settings_at(os.path.dirname(target.path)), workers, held)
+            own = plan.settings_at(os.path.dirname(target.path))
+            return _safely(target, partial(_deep, target, judge, own, workers, readers, held))
 
         if width == 1:
             return [one(target) for target in targets]
@@ -185,14 +196,12 @@ def _judge_deep(targets: Sequence[Target], plan: _Plan, held: dict[str, Source],
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _safely(
-    target: Target, judge: Judge, settings: Settings, workers: SimpleQueue[Worker], held: dict[str, Source]
-) -> Judged:
+def _safely(target: Target, judged: Callable[[], Judged]) -> Judged:
     """A fault of gradlint's own on one target is reported; the other targets go on."""
     from gradlint.judging import failed
 
     try:
-        return _deep(target, judge, settings, workers, held)
+        return judged()
     except UsageError:
         raise
     except Exception as error:
@@ -200,11 +209,18 @@ def _safely(
 
 
 def _deep(
-    target: Target, judge: Judge, settings: Settings, workers: SimpleQueue[Worker], held: dict[str, Source]
+    target: Target,
+    judge: Judge,
+    settings: Settings,
+    workers: SimpleQueue[Worker],
+    readers: Readers,
+    held: dict[str, Source],
 ) -> Judged:
     from gradlint.judging import mended, read_source, unreadable, with_source
     from gradlint.tracing import traced
 
+    if target.kind is TargetKind.GRAPH:
+        return readers.judged(target.path, settings)
     if target.kind is TargetKind.HUB and target.depth == "source":
         return Judged(skipped="a model that is built from its configuration has no source to read")
     if target.kind is TargetKind.HUB:
@@ -240,7 +256,8 @@ def _unsilenced(
 def _compared(items: Iterable[Marked], plan: _Plan) -> baseline.Comparison:
     """Today's findings beside the baseline's; a run that looks at changes only cannot say what is gone."""
     settings = plan.settings
-    depths = {os.path.abspath(target.path): target.depth for target in plan.targets}
+    graph_kind = TargetKind.GRAPH
+    depths = {os.path.abspath(t.path): "trace" if t.kind is graph_kind else t.depth for t in plan.targets}
 
     def looked_for(path: str, code: str, needs_trace: bool) -> bool:
         deep_enough = depths.get(path) == "trace" if needs_trace else path in depths
@@ -264,8 +281,8 @@ def _changed(items: Sequence[Marked], settings: Settings, sources: Mapping[str, 
             yield item
 
 
-def check(model: nn.Module, inputs: Any = None, *, training: bool = True, **options: Any) -> Report:
-    """Lints a live model.
+def check(model: nn.Module | ExportedProgram, inputs: Any = None, *, training: bool = True, **options: Any) -> Report:
+    """Lints a live model, or a program that torch.export made of one.
 
     `inputs` is a tensor, a tuple of positional or a dict of named arguments of its forward; None infers them.
     `training` says that the model is meant to be trained, `options` are settings.

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 CLEAN, FOUND, MISUSED, BROKEN, INTERRUPTED = 0, 1, 2, 3, 130
 
+LOST = {
+    ".onnx": "an exported graph has no detach, no_grad, frozen parameter, loss or training step left, "
+    "so rules on these are off",
+    ".pt2": "an exported program has no loss and no training step, so rules on these are off",
+}
+"""What is said of graphs once a run, by the endings of their names."""
+
 
 def settings_tree(given: dict[str, Any]) -> SettingsTree:
     """The settings of every folder; the command line's lists and flags win over the files'."""
@@ -187,7 +194,7 @@ def _in_ci() -> bool:
 
 def announce(texts: Iterable[str], settings: Settings) -> None:
     """Says what will be executed; raises `UsageError` for a target that does not exist."""
-    from gradlint.discover import parse
+    from gradlint.discover import TargetKind, parse
 
     targets = [parse(text, settings) for text in texts]
     traced = [target.text for target in targets if target.depth == "trace"]
@@ -197,6 +204,12 @@ def announce(texts: Iterable[str], settings: Settings) -> None:
         what = traced[0] if len(traced) == 1 else f"{len(traced)} targets"
         where = "a worker process" if len(traced) == 1 else "worker processes"
         note(f"importing and running {what} in {where}; --source reads {'it' if len(traced) == 1 else 'them'} only")
+    graphs = [target.text for target in targets if target.kind is TargetKind.GRAPH]
+    if graphs:
+        what = graphs[0] if len(graphs) == 1 else f"{len(graphs)} graphs"
+        lost = dict.fromkeys(LOST.get(os.path.splitext(text)[1].lower(), "") for text in graphs)
+        note(f"reading {what}, nothing is executed; {'; '.join(filter(None, lost))}")
+    targets = [target for target in targets if target.kind is not TargetKind.GRAPH]
     if settings.depth == "trace" and len(traced) < len(targets):
         note("notebooks are read only: what their cells do depends on the order in which they were run")
     elif len(traced) < len(targets):

@@ -182,9 +182,20 @@ def decode(path: str, data: bytes) -> Source:
         raise SourceError(path, line, column, f"byte 0x{body[error.start]:02x} is not {encoding.upper()}") from None
 
 
+GRAPH_SUFFIXES = (".onnx", ".pt2")
+"""Endings of files that hold a graph and no text."""
+
+
+def is_graph_file(path: str | Path) -> bool:
+    """Whether a file holds a graph, by its name."""
+    return str(path).lower().endswith(GRAPH_SUFFIXES)
+
+
 def read(path: str | Path, shown: str | None = None) -> Source:
     """The source of a file, reported as `shown`; raises `SourceError` when it cannot be read or decoded."""
     name = shown or str(path)
+    if is_graph_file(name):
+        raise SourceError(name, 1, 1, "it holds a graph and no text")
     try:
         return decode(name, Path(path).read_bytes())
     except OSError as error:

@@ -114,11 +114,11 @@ def split_output(text: str) -> tuple[str, str]:
     return form, file
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(path: Path, text: str | bytes) -> None:
     """Writes a file at once: a reader sees the old text or the new one, never half of it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(text if isinstance(text, bytes) else text.encode())
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from gradlint.analysis.reach import cheapest_way, reach
 from gradlint.config import Settings
-from gradlint.discover import Target, parse
+from gradlint.discover import Target, TargetKind, parse
 from gradlint.errors import GradlintError, InternalError, TargetError, UsageError, did_you_mean
 from gradlint.finding import Failure, Finding
 from gradlint.frame import Frame
@@ -151,11 +151,7 @@ class Way:
 def why(target: str, parameter: str, settings: Settings) -> Way:
     """The way of one parameter; raises `UsageError` when no model of the target has it."""
     found = parse(target, settings)
-    with Worker() as worker:
-        outcome = worker.run(job(found, settings), Limits(settings.timeout, settings.memory))
-    if outcome.payload is None:
-        raise TargetError(f"{target}: {outcome.message}")
-    recording = shown_as(decode(outcome.payload["recording"]), found)
+    recording, failures = _recording(found, settings)
     graphs = list(recording.graphs())
     for graph in graphs:
         match = next((p for p in graph.model.parameters if p.name == parameter), None)
@@ -163,8 +159,22 @@ def why(target: str, parameter: str, settings: Settings) -> Way:
             return _way(graph, match)
     known = [p.name for graph in graphs for p in graph.model.parameters]
     if not known:
-        raise UsageError("; ".join(item["message"] for item in outcome.payload["failures"]) or f"{target}: no model")
+        raise UsageError("; ".join(failures) or f"{target}: no parameter")
     raise UsageError(f'no model in {target} has a parameter "{parameter}"{did_you_mean(parameter, known)}')
+
+
+def _recording(target: Target, settings: Settings) -> tuple[Recording, list[str]]:
+    """The recording of a target, and why some of its models have none."""
+    if target.kind is TargetKind.GRAPH:
+        from gradlint.graph_files import recorded
+
+        return recorded(target.path, settings), []
+    with Worker() as worker:
+        outcome = worker.run(job(target, settings), Limits(settings.timeout, settings.memory))
+    if outcome.payload is None:
+        raise TargetError(f"{target.text}: {outcome.message}")
+    recording = shown_as(decode(outcome.payload["recording"]), target)
+    return recording, [item["message"] for item in outcome.payload["failures"]]
 
 
 def _way(graph: ModelGraph, parameter: Parameter) -> Way:

@@ -95,12 +95,6 @@ def test_mistakes(folder: Path, arguments: list[str], words: str) -> None:
     expect_one_line(gradlint(folder, *arguments), words)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.pt2"])
-def test_targets_of_later(folder: Path, name: str) -> None:
-    (folder / name).write_bytes(b"")
-    expect_one_line(gradlint(folder, name), "not supported yet")
-
-
 def test_broken_toml(folder: Path) -> None:
     (folder / "pyproject.toml").write_text("[tool.gradlint]\nselect = [\n", encoding="utf-8")
     expect_one_line(gradlint(folder, "good.py"), "pyproject.toml:2: broken TOML")

@@ -10,6 +10,9 @@ from gradlint.frame import Frame
 from gradlint.graph import ModelGraph, Node
 
 FORWARD = "forward"
+WHOLE = frozenset({"exported", "onnx"})
+"""Captures of graphs that an exporter took whole."""
+
 DATA_DEPENDENT = "Data-dependent"
 """How torch's titles of breaks begin where Python decides by a tensor's value."""
 
@@ -33,7 +36,7 @@ def unsaid(graph: ModelGraph, nodes: Iterable[Node]) -> Iterator[Node]:
     Behind a break in a loop the rest of a function is left to Python, and nothing is said of it.
     """
     compilation = graph.model.compilation
-    if compilation is not None and not compilation.breaks:
+    if graph.model.capture in WHOLE or (compilation is not None and not compilation.breaks):
         return
     told = {
         (frame.path, line)

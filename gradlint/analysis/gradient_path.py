@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from gradlint import ops
+from gradlint.analysis.deployed import is_end
 from gradlint.analysis.reach import Cause, Cut, reach
 from gradlint.finding import Finding, Related, Severity
 from gradlint.graph import Hidden, Model, ModelGraph, NodeKind, Parameter, Reason
@@ -36,13 +37,18 @@ class PathRule(GraphRule):
         return self.found(
             cause.cut.place,
             path=graph.model.path,
-            severity=severity_of(graph.model, cause, lost, self.severity),
+            severity=_severity(graph, cause, lost, self.severity),
             related=tuple(place for cut in cause.hidden for place in _beside(cut)),
             extra=affected(graph.model, lost) | {"module": cause.cut.node.module or None},
             expression=spelling(cause.cut),
             count=counted(lost, "parameter tensor"),
             names=listed(lost),
         )
+
+
+def _severity(graph: ModelGraph, cause: Cause, lost: tuple[Parameter, ...], severity: Severity) -> Severity:
+    """A note at the end of a model that was exported for use, else what the model and the cause make of a severity."""
+    return Severity.NOTE if is_end(graph, cause.cut) else severity_of(graph.model, cause, lost, severity)
 
 
 def is_behind_loss(graph: ModelGraph, cut: Cut) -> bool:
@@ -125,9 +131,15 @@ def listed(parameters: tuple[Parameter, ...], most: int = 3) -> str:
     return f"{names} and {more} more" if more > 0 else names
 
 
+EXPORTED = "onnx::"
+"""How the native names of an exported graph's ops begin, whose nodes have names of their own."""
+
+
 def spelling(cut: Cut) -> str:
     """An op as it is written: `.detach()`, `.data`, `torch.no_grad`."""
     native = cut.node.native
+    if native.startswith(EXPORTED):
+        return f"{native.removeprefix(EXPORTED)} ({cut.node.name})"
     if native.startswith("get:"):
         return "." + native.removeprefix("get:")
     if native.startswith("set:"):

@@ -142,6 +142,8 @@ def _hidden(graph: ModelGraph) -> Iterator[tuple[int, Node]]:
 
 def _branches(graph: ModelGraph, call: Node) -> Iterator[tuple[Node, Node]]:
     """The values that a guard chooses among, each with the test."""
+    if call.op not in ("where", "masked_fill"):
+        return
     read = inputs(graph, call)
     if call.op == "where" and read and _is_test(read[0]):
         chosen = (operand(graph, call, position) for position in (1, 2))
@@ -211,10 +213,17 @@ def _is_looked_at(graph: ModelGraph, argument: Node, looked_at: set[int]) -> boo
     return False
 
 
-def _learning(graph: ModelGraph) -> Iterator[Node]:
-    """The calls that a gradient passes through."""
-    taking_part = learning(graph)
-    return (node for node in graph.nodes if node.kind is NodeKind.OP and node.id in taking_part)
+def _learning(graph: ModelGraph) -> tuple[Node, ...]:
+    """The calls that a gradient passes through, found once a graph."""
+    found = _calls.get(graph)
+    if found is None:
+        taking_part = learning(graph)
+        calls = (node for node in graph.nodes if node.kind is NodeKind.OP and node.id in taking_part)
+        found = _calls[graph] = tuple(calls)
+    return found
+
+
+_calls: WeakKeyDictionary[ModelGraph, tuple[Node, ...]] = WeakKeyDictionary()
 
 
 def _of(graph: ModelGraph, names: frozenset[str]) -> Iterator[Hazard]:
@@ -235,7 +244,7 @@ def _powers(graph: ModelGraph, above: float, below: float) -> Iterator[Hazard]:
 
 def added_number(graph: ModelGraph, call: Node) -> Number | None:
     """The literal of `x + number`, `x - number`, `clamp(min=number)`; None for any other call."""
-    if call.op in ("add", "sub"):
+    if call.op in ("add", "sub") and call.literals:
         return next((one for one in pair(graph, call) if not isinstance(one, Node) and one is not None), None)
     if call.op in ("clamp", "clamp_min"):
         return number(literal(call, 1, "min"))

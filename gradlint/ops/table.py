@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -92,6 +92,7 @@ def table() -> Mapping[str, OpFacts]:
     return load().ops
 
 
+@lru_cache(maxsize=1 << 12)
 def facts(name: str) -> OpFacts | None:
     """The facts of a canonical op name; None when it is not known."""
     return load().ops.get(name)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gradlint.frontends.exported_program import live as exported
 from gradlint.frontends.recorder import sources
 from gradlint.frontends.recorder.feeding.feed import Feed, feed
 from gradlint.frontends.recorder.feeding.recipes import describe
@@ -17,14 +18,18 @@ from gradlint.frontends.recorder.session import Session, finished
 from gradlint.recording import Recording
 
 
-def record(model: nn.Module, inputs: Any = None, *, training: bool = True) -> Recording:
+def record(model: nn.Module | torch.export.ExportedProgram, inputs: Any = None, *, training: bool = True) -> Recording:
     """One forward and backward pass of `model`; its gradients, buffers, mode and random state are put back.
 
-    Raises `TargetError` when the forward pass fails.
+    A `torch.export.ExportedProgram` is read instead. Raises `TargetError` when the forward pass fails.
     """
+    if isinstance(model, torch.export.ExportedProgram):
+        return exported.record(model, training=training)
     session = Session()
     with _put_back(model):
-        model.train(training)
+        # The module of an exported program has one mode for good, and says so.
+        with contextlib.suppress(NotImplementedError):
+            model.train(training)
         fed = feed(model) if inputs is None else _given(inputs)
         job = {"path": "<live>", "kind": "live"}
         recorded = sources.run(session, model, fed, type(model).__name__, job, trained=training)

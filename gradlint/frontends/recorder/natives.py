@@ -29,9 +29,12 @@ SILENT = frozenset(
 )
 """Calls that ask about a tensor, or set the library up, and make no value."""
 
+INITIALISERS = "/torch/nn/init.py"
+"""Where torch fills parameters; some of its layers keep these functions by names that cannot be patched."""
+
 HOUSEKEEPING = (
     "/torch/optim/",
-    "/torch/nn/init.py",
+    INITIALISERS,
     "/torch/nn/utils/clip_grad.py",
     "/torch/_tensor_str.py",
     "/torch/serialization.py",
@@ -54,6 +57,8 @@ def native_name(function: Any) -> str:
 
 def _named(function: Any) -> str:
     name: str = getattr(function, "__name__", type(function).__name__)
+    if hasattr(function, "overloadpacket"):
+        name = name.partition(".")[0]
     if name == "__get__":
         return GETTER + getattr(function.__self__, "__name__", "?")
     if name == "__set__":

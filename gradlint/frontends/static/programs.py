@@ -35,7 +35,9 @@ from gradlint.graph import NodeKind
 if TYPE_CHECKING:
     from gradlint.frontends.static.run import Run
 
-_WORD = re.compile(r"\b[A-Za-z_]\w*")
+_WORD = re.compile(r"(?<![.\w])[A-Za-z_]\w*")
+"""A name by itself: the `Embedding` of `nn.Embedding` is no class of the file."""
+
 PLAIN = frozenset({"int", "float", "bool", "str"})
 TRAINING_STEP = "training_step"
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
