@@ -142,6 +142,8 @@ class Parameter:
     function
     of the file updates it outside of an optimizer, `optimized` whether an optimizer has it (None: no optimizer was
     seen).
+    `initialisations` are the calls that filled it, oldest first, the factory of its memory among them;
+    `filled_elsewhere` says that an initialising method of the file that did not run reads it.
     `measured_rms` is the root mean square of its first gradient, `losses` are those that its steps follow.
     """
 
@@ -158,6 +160,7 @@ class Parameter:
     moved_by_hand: bool = False
     optimized: bool | None = None
     initialisations: tuple[Initialisation, ...] = ()
+    filled_elsewhere: bool = False
     measured_rms: float | None = None
     losses: tuple[int, ...] = ()
 
@@ -199,9 +202,11 @@ class Model:
     """One model of a graph: its name, where its class or factory stands, how it was captured, its parameters.
 
     `outputs` are the nodes that its forward returned, `targets` those at which reach is judged, `calls` the places of
-    the user's own that call each part. `trained` says that a loss and an optimizer were seen at work on it (or that the
-    caller means to train it). `complete` says that every op that runs is in the graph, `closed` that nothing that
-    could not be read may hold or read a parameter; a rule that claims an absence asks for the one that it stands on.
+    the user's own that call each part, `built` those that built each layer of a library. `trained` says that a loss and
+    an optimizer were seen at work on it (or that the caller means to train it). `unapplied` are the initialising
+    functions of its file that nothing names. `complete` says that every op that runs is in the graph, `closed` that
+    nothing that could not be read may hold or read a parameter; a rule that claims an absence asks for the one that it
+    stands on.
     `compiled` says that the program compiles or exports what it defines, `compilation` what the compiler made of this
     model (None: it was not asked).
     """
@@ -218,6 +223,8 @@ class Model:
     outputs: tuple[int, ...] = ()
     targets: tuple[int, ...] = ()
     calls: dict[str, Frame] = field(default_factory=dict)
+    built: dict[str, Frame] = field(default_factory=dict)
+    unapplied: tuple[Initialisation, ...] = ()
     trained: bool = False
     complete: bool = True
     closed: bool = True

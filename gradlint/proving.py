@@ -26,6 +26,9 @@ STATES = frozenset({"GL107"})
 """Rules about states of the whole program, such as the gradient mode."""
 MOVES = frozenset({"GL111"})
 """Rules about what a move to another device does, which is nothing where there is but one."""
+WRITTEN = frozenset({"GL306", "GL307", "GL504"})
+"""Rules about what only the text says: sizes of batches, memory from torch's old constructors, functions that nothing
+calls."""
 
 
 def found_in(graphs: Iterable[ModelGraph], rules: Iterable[Rule]) -> Iterator[Finding]:
@@ -96,7 +99,7 @@ def _is_of_elsewhere(finding: Finding, recorded: Judged) -> bool:
 
     What is said of parameters that the recording says more of is one mistake with it.
     """
-    if finding.code in MOVES:
+    if finding.code in MOVES | WRITTEN:
         return True
     explained = {name for old in recorded.findings if old.model == finding.model for name in old.parameters}
     unseen = finding.line not in recorded.sight.lines.get(finding.path, ())

@@ -83,6 +83,8 @@ def _mapped_model(model: Model, frame: Callable[[Frame | None], Frame | None], s
             for p in model.parameters
         ),
         calls={name: place for name, call in model.calls.items() if (place := frame(call)) is not None},
+        built={name: place for name, call in model.built.items() if (place := frame(call)) is not None},
+        unapplied=tuple(replace(i, frame=frame(i.frame)) for i in model.unapplied),
         hidden=tuple(replace(h, frame=frame(h.frame)) for h in model.hidden),
         functions=tuple(replace(f, frame=frame(f.frame), call_frame=frame(f.call_frame)) for f in model.functions),
         compilation=model.compilation and _mapped_compilation(model.compilation, frame),

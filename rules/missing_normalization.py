@@ -167,6 +167,7 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
+from gradlint.analysis.deployed import folds_norms
 from gradlint.analysis.gradient_path import affected
 from gradlint.analysis.structure import HEALTHY, Layer, Run, initialised_by, runs
 from gradlint.finding import Evidence, Finding, Severity
@@ -211,7 +212,7 @@ class MissingNormalization(GraphRule):
             run.weights[0].made,
             path=graph.model.path,
             evidence=evidence,
-            severity=self.severity if harmful else Severity.NOTE,
+            severity=self.severity if harmful and not folds_norms(graph.model) else Severity.NOTE,
             depth=len(run.layers),
             why=why,
             extra=affected(graph.model, run.weights),

@@ -72,6 +72,7 @@ NEIGHBOURS = {
     ("source_run", "judging"): "what the cache does not hold is judged",
     ("discover", "listing"): "a folder means its files",
     ("tracing", "worker"): "a target is recorded by the worker",
+    ("tracing", "graph_files"): "the way of a parameter in a file is asked like that in a program",
     ("tracing", "judging"): "both judges answer alike",
     ("tracing", "proving"): "the rules read recorded graphs",
     ("judging", "proving"): "the rules read what the source shows",

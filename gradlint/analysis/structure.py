@@ -112,23 +112,24 @@ def is_rectifier(node: Node) -> bool:
     return node.op in RECTIFIERS
 
 
-_known: WeakKeyDictionary[ModelGraph, tuple[Run, ...]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[ModelGraph, dict[frozenset[ops.Kind], tuple[Run, ...]]] = WeakKeyDictionary()
 
 
-def runs(graph: ModelGraph) -> tuple[Run, ...]:
-    """The straight runs of a graph, each set of weights once, computed once."""
-    found = _known.get(graph)
-    if found is None:
-        every = _Walk(graph).runs()
-        found = _known[graph] = tuple({tuple(weight.name for weight in run.weights): run for run in every}.values())
-    return found
+def runs(graph: ModelGraph, through: frozenset[ops.Kind] = PASSED) -> tuple[Run, ...]:
+    """The straight runs of a graph through some kinds of op, each set of weights once, computed once."""
+    known = _known.setdefault(graph, {})
+    if through not in known:
+        every = _Walk(graph, through).runs()
+        known[through] = tuple({tuple(weight.name for weight in run.weights): run for run in every}.values())
+    return known[through]
 
 
 class _Walk:
     """One pass over a graph; `flowing` are the nodes that get a gradient, `static` those made of parameters alone."""
 
-    def __init__(self, graph: ModelGraph) -> None:
+    def __init__(self, graph: ModelGraph, through: frozenset[ops.Kind]) -> None:
         self.graph = graph
+        self.through = through
         self.flowing = graph.reaching(graph.model.targets, lambda edge: edge.open)
         self.weights = {p.node: p for p in graph.model.trainable if p.node is not None and len(p.shape) >= MATRIX}
         self.static = _static(graph)
@@ -172,11 +173,12 @@ class _Walk:
             yield node
 
     def _passes(self, node: Node) -> bool:
-        """Whether a run goes on through an op: one signal enters it, and its effect on the scale is known."""
+        """Whether a run goes on through an op: one signal enters it (a norm reads its running statistic too), and its
+        effect on the scale is known."""
         known = ops.facts(node.op) if node.kind is NodeKind.OP else None
-        if known is None or len(self._signals(node)) != 1:
+        if known is None or (known.kind is not ops.Kind.NORM and len(self._signals(node)) != 1):
             return False
-        return known.kind in PASSED or self._weight(node) is not None
+        return known.kind in self.through or self._weight(node) is not None
 
     def _signals(self, node: Node) -> set[int]:
         """The values that an op reads, but for parameters, what is made of them, and constant numbers and vectors."""
@@ -189,6 +191,14 @@ class _Walk:
 
     def _weight(self, node: Node) -> Parameter | None:
         """The trainable weight of a linear map or convolution that uses it as it is."""
+        return self._weighted.get(node.id)
+
+    @cached_property
+    def _weighted(self) -> dict[int, Parameter]:
+        found = ((node.id, self._weight_of(node)) for node in self.graph.nodes)
+        return {number: weight for number, weight in found if weight is not None}
+
+    def _weight_of(self, node: Node) -> Parameter | None:
         known = ops.facts(node.op) if node.kind is NodeKind.OP else None
         if known is None or known.kind not in WEIGHTED:
             return None
@@ -222,7 +232,7 @@ class _Walk:
     @cached_property
     def _weighing(self) -> frozenset[int]:
         """The ops of weights that get a gradient."""
-        return frozenset(n for n in self.flowing if self._weight(self.graph.node(n)) is not None)
+        return frozenset(n for n in self.flowing if n in self._weighted)
 
     def _is_bypassed(self, layers: tuple[Layer, ...], end: Node | None) -> bool:
         """Whether a run ends in a sum with a value of the same origin: a residual branch, or a shortcut beside it."""
@@ -234,17 +244,17 @@ class _Walk:
 
     def _descends(self, node: int, origin: int) -> bool:
         """Whether a value was computed from another; nothing older than that one is looked at."""
-        return origin in self.graph.reaching([node], lambda edge: edge.source >= origin)
+        return node >= origin and origin in self.graph.reaching([node], lambda edge: edge.source >= origin)
 
     @cached_property
     def _origins(self) -> dict[int, int]:
-        """The values without a history, parameters aside, that each node was computed from, as a set of bits."""
+        """The values without a history, parameters aside, that each node's gradient leads to, as a set of bits."""
         found: dict[int, int] = {}
         fresh = 1
         for node in sorted(node.id for node in self.graph.nodes):
             origins = 0
             for edge in self.graph.incoming(node):
-                origins |= found[edge.source]
+                origins |= found[edge.source] if edge.open else 0
             if not origins and node not in self.static:
                 origins, fresh = fresh, fresh << 1
             found[node] = origins

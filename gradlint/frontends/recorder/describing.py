@@ -12,10 +12,10 @@ from torch import nn
 from gradlint.frontends.recorder import autograd, reading
 from gradlint.frontends.recorder.escapes import FROZEN, made_at
 from gradlint.frontends.recorder.facts import literals
+from gradlint.frontends.recorder.fills import Fills
 from gradlint.frontends.recorder.frames import RawFrames, decoded, is_library
 from gradlint.frontends.recorder.modules import Modules
 from gradlint.frontends.recorder.monitor import GradientMonitor
-from gradlint.frontends.recorder.patches import initialisers_of
 from gradlint.frontends.recorder.tape import Tape
 from gradlint.graph import Frame, GradientState, Initialisation, NodeKind, Parameter
 
@@ -74,7 +74,8 @@ def _parameter(
         owner_read=reading.is_read(root, outer) if node is None else reading.is_read_elsewhere(root, name, executed),
         moved_by_hand=reading.is_moved(root, name),
         optimized=id(value) in monitor.optimized if optimizers_seen else None,
-        initialisations=tuple(_initialisations(value)),
+        initialisations=tuple(_initialisations(value, monitor.recorder.fills)),
+        filled_elsewhere=reading.is_filled_elsewhere(root, name, executed),
         measured_rms=monitor.rms.get(id(value)),
         losses=monitor.losses_of(value),
     )
@@ -117,13 +118,20 @@ def calls(root: nn.Module, modules: Modules) -> dict[str, Frame]:
     return {name: frame for name, frame in found if frame is not None}
 
 
+def built(root: nn.Module, modules: Modules) -> dict[str, Frame]:
+    """The place in the user's own code that built each layer of a library."""
+    layers = ((name, part) for name, part in root.named_modules() if path_of(part, "") == "")
+    found = ((name, user_frame(modules.frames_of(part))) for name, part in layers)
+    return {name: frame for name, frame in found if frame is not None}
+
+
 def user_frame(frames: RawFrames) -> Frame | None:
     """The innermost of the user's own frames."""
     return next((frame for frame in decoded(frames) if frame.user), None)
 
 
-def _initialisations(value: torch.Tensor) -> Iterator[Initialisation]:
-    for name, args, options, frames in initialisers_of(value):
+def _initialisations(value: torch.Tensor, fills: Fills) -> Iterator[Initialisation]:
+    for name, args, options, frames in fills.of(value):
         chain = decoded(frames)
         place = next((frame for frame in chain if frame.user), None)
         inner = chain[0] if chain else None

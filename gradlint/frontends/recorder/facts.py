@@ -16,6 +16,9 @@ from gradlint.graph import Passage, Reason
 REPEATED = "repeated"
 """Literal of a call that has one tensor at two positions."""
 
+AXIS = "dim"
+"""The argument whose None is a literal: an axis that is left to the framework."""
+
 TEXT_LIMIT = 60
 """Characters of a literal string argument that are kept."""
 
@@ -192,6 +195,8 @@ def literals(args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
     """The numbers, texts and short tuples among the arguments, by position or by name; and whether a tensor repeats."""
     named = {**{str(position): value for position, value in enumerate(args)}, **options}
     found = {key: _plain(value) for key, value in named.items() if _is_literal(value)}
+    if AXIS in options and options[AXIS] is None:
+        found[AXIS] = None
     return found | {REPEATED: True} if _repeats(args) else found
 
 

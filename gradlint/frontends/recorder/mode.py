@@ -15,8 +15,9 @@ from torch.overrides import TorchFunctionMode
 from gradlint.errors import GradlintError
 from gradlint.frontends.recorder import autograd, escapes, facts, gradmode
 from gradlint.frontends.recorder.devices import MOVES, on_cpu
+from gradlint.frontends.recorder.fills import Fill, Fills
 from gradlint.frontends.recorder.frames import RawFrames, take
-from gradlint.frontends.recorder.natives import SETTER, is_housekeeping, is_silent, is_write, native_name
+from gradlint.frontends.recorder.natives import INITIALISERS, SETTER, is_housekeeping, is_silent, is_write, native_name
 from gradlint.frontends.recorder.taint import NESTING, Origin, origins, tracked
 from gradlint.frontends.recorder.tape import RawNode, Tape
 from gradlint.frontends.recorder.tensors import located, storage_key, tensors_in
@@ -54,6 +55,7 @@ class Recorder(TorchFunctionMode):
         self.bytes_built = 0
         self.branch = True
         self.grad = gradmode.GradMode()
+        self.fills = Fills()
         self.writes: dict[int, int] = {}
         self.aliased: set[int | None] = set()
         self.pointers: list[int] = []
@@ -72,6 +74,8 @@ class Recorder(TorchFunctionMode):
             self.grad.switch(bool(args[0] if args else options.get("arg")), frame)
             return function(*args, **options)
         if is_silent(name) or is_housekeeping(frame.f_code.co_filename):
+            if is_write(name) and frame.f_code.co_filename.endswith(INITIALISERS):
+                self.fills.note(args[0], (name, args[1:], options, take(frame)))
             return function(*args, **options)
         if "device" in options or name in MOVES:
             function, args, options = on_cpu(name, function, args, options)
@@ -99,6 +103,13 @@ class Recorder(TorchFunctionMode):
             self.bytes_built += parameter.numel() * parameter.element_size()
             if self.bytes_built > self.bytes_allowed:
                 raise TooLargeError("the parameters do not fit into the memory limit")
+
+    def filled(self, tensor: torch.Tensor, fill: Fill, frame: FrameType) -> None:
+        """An initialiser filled a tensor; one that was computed and is no parameter's memory gets a new node."""
+        self.fills.note(tensor, fill)
+        found = autograd.marked(tensor)
+        if self.listening() and found is not None and self.is_computed(found[0]) and not self.fills.is_owned(tensor):
+            self.tape.link(found[0], self.adopt_version(tensor, fill[0], frame))
 
     def listening(self) -> bool:
         """Whether calls are being recorded here and now: the mode is entered and not inside of a recorded call."""
@@ -149,6 +160,9 @@ class Recorder(TorchFunctionMode):
         made = [t for t in tensors_in((result,)) if not any(t is source for source in tensors)]
         if not made and not written:
             return result
+        self.fills.made(made, name, args, options, frame, tensors)
+        for tensor in written:
+            self.fills.note(tensor, (name, args[1:], options, take(frame)))
         if name == "get:data" and not _is_leaf_update(tensors[0]):
             self.aliased.add(storage_key(tensors[0]))
         call = self.tape.call()

@@ -21,9 +21,6 @@ from gradlint.frontends.recorder.mode import Recorder
 from gradlint.frontends.recorder.taint import origins, tracked
 from gradlint.frontends.recorder.tensors import tensors_in
 
-INITIALISED = "gradlint_initialised"
-"""Mark in a tensor's `__dict__`: the initialisers that were called on it, as (name, literal arguments, raw frames)."""
-
 CHECKPOINT = "torch.utils.checkpoint"
 """The module whose reentrant function runs the user's own code, which is recorded op by op."""
 
@@ -134,8 +131,7 @@ def _parameters(recorder: Recorder) -> Iterator[None]:
         made = original(cls, data, requires_grad)
         recorder.weigh(made)
         made.__dict__[escapes.MADE] = take(caller())
-        if isinstance(data, torch.Tensor):
-            made.__dict__[INITIALISED] = data.__dict__.get(INITIALISED, ())
+        recorder.fills.own(made)
         if recorder.owner() is not None and not any(code.co_name == "__init__" for code, _ in escapes.made_at(made)):
             recorder.made_inside.append(made)
         if isinstance(data, torch.Tensor) and recorder.listening() and recorder.is_result(data, made):
@@ -165,15 +161,14 @@ def _inference(recorder: Recorder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _initialisers(_: Recorder) -> Iterator[None]:
-    """`torch.nn.init` functions leave their name and arguments on the tensor that they fill."""
+def _initialisers(recorder: Recorder) -> Iterator[None]:
+    """`torch.nn.init` functions are kept with their arguments for the tensor that they fill."""
 
     def patched(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def initialise(tensor: Any, *args: Any, **options: Any) -> Any:
             result = original(tensor, *args, **options)
             if isinstance(tensor, torch.Tensor):
-                call = (name, args, options, take(caller()))
-                tensor.__dict__[INITIALISED] = (*tensor.__dict__.get(INITIALISED, ()), call)
+                recorder.filled(tensor, (name, args, options, take(caller())), caller())
             return result
 
         return functools.wraps(original)(initialise)
@@ -263,9 +258,3 @@ def _nothing() -> Callable[..., None]:
 def _uncompiled(model: Any = None, **_: Any) -> Any:
     """`torch.compile` for a recording: the model as it is."""
     return model if model is not None else lambda compiled: compiled
-
-
-def initialisers_of(tensor: torch.Tensor) -> tuple[Any, ...]:
-    """The initialiser calls that a tensor saw, oldest first."""
-    found: tuple[Any, ...] = tensor.__dict__.get(INITIALISED, ())
-    return found

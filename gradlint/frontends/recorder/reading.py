@@ -151,6 +151,26 @@ def is_read_elsewhere(root: nn.Module, name: str, executed: set[Function]) -> bo
     return False
 
 
+def is_filled_elsewhere(root: nn.Module, name: str, executed: set[Function]) -> bool:
+    """Whether an initialising method of the user's own that did not run reads a parameter, or all parameters."""
+    owner, attribute = holder(root, name)
+    paths = {path for cls in type(owner).__mro__ if (path := _path(cls)) is not None and not is_library(path)}
+    wanted = {attribute, "parameters"}
+    return any(names & wanted and f not in executed for path in paths for f, names in _initialisers(path))
+
+
+@functools.cache
+def _initialisers(path: str) -> tuple[tuple[Function, frozenset[str]], ...]:
+    """The initialising methods of a file other than `__init__`, with the attributes that they read."""
+    try:
+        tree = ast.parse(pathlib.Path(path).read_text(encoding="utf-8", errors="replace"))
+    except (OSError, SyntaxError, ValueError):
+        return ()
+    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    fillers = [node for node in functions if node.name in CONSTRUCTORS - {"__init__"}]
+    return tuple(((path, _first_line(f)), frozenset(_loaded(f))) for f in fillers)
+
+
 def is_moved(root: nn.Module, name: str) -> bool:
     """Whether some function of the file moves a parameter, or a module around it, by hand (a momentum network)."""
     return any(read.moving for owner, attribute in _holders(root, name) for read in _reads(owner, attribute))

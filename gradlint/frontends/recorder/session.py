@@ -185,6 +185,7 @@ def model_of(
         functions=tuple(custom.checks(session.recorder.customs, session.tape)),
         outputs=tuple(session.outputs.get(id(root), ())),
         calls=describing.calls(root, session.modules),
+        built=describing.built(root, session.modules),
         targets=tuple(targets),
         trained=trained,
         compiled=session.compiled,

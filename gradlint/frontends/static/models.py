@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from gradlint.frame import Frame
 from gradlint.frontends.static import reads
+from gradlint.frontends.static.part_places import building_places, call_places
 from gradlint.frontends.static.programs import Program
 from gradlint.frontends.static.project import ModuleSource
 from gradlint.frontends.static.record import hidden_values
-from gradlint.frontends.static.record.tape import frames_of
 from gradlint.frontends.static.record.tensors_inside import named_modules, named_parameters
 from gradlint.frontends.static.steps import backward_errors
 from gradlint.frontends.static.steps.followed_losses import followed
 from gradlint.frontends.static.steps.training_state import identity
 from gradlint.frontends.static.torch.init import initialisations
 from gradlint.frontends.static.torch.switches import TRAINED
+from gradlint.frontends.static.unapplied import unapplied
 from gradlint.frontends.static.unready import unready as unready_models
 from gradlint.frontends.static.values import (
     NO_NODE,
@@ -190,7 +191,9 @@ def _model(run: Run, module: ModuleSource, tree: Tree, used: set[int]) -> Model 
         functions=tuple(run.customs.values()),
         outputs=outputs,
         targets=targets,
-        calls=dict(_calls(run, tree)),
+        calls=dict(call_places(run, tree.parts)),
+        built=dict(building_places(tree.parts)),
+        unapplied=unapplied(home) if at_loss else (),
         trained=at_loss and any(event.kind is EventKind.OPTIMIZER for event in events),
         complete=closed and not any(id(part) in run.partly for part in tree.parts.values()),
         closed=closed,
@@ -213,16 +216,6 @@ def _returned(run: Run, given: Value) -> Iterator[Tensor | Unknown]:
 def _may_learn(value: Tensor) -> bool:
     whole = (value.dtype or "").startswith(WHOLE)
     return value.carrier is ValueKind.TENSOR and not whole and not value.parameter
-
-
-def _calls(run: Run, tree: Tree) -> Iterator[tuple[str, Frame]]:
-    """The place in the user's own code that called each part last."""
-    for name, part in tree.parts.items():
-        called = run.places.get(id(part))
-        if name and called is not None:
-            frame = next((f for f in frames_of(*called) if f.user), None)
-            if frame is not None:
-                yield name, frame
 
 
 def _parameters(
@@ -257,6 +250,7 @@ def _parameters(
             moved_by_hand=_is_moved(tree, name),
             optimized=_is_optimized(identity(run, tensor), held, at_rest),
             initialisations=initialisations(tensor),
+            filled_elsewhere=_is_filled_elsewhere(run, tree, name),
             losses=losses.get(identity(run, tensor), ()),
         )
 
@@ -357,6 +351,12 @@ def _is_read_elsewhere(run: Run, tree: Tree, name: str) -> bool:
     return any(
         read.function not in run.ran for owner, attribute in _holders(tree, name) for read in _reads(owner, attribute)
     )
+
+
+def _is_filled_elsewhere(run: Run, tree: Tree, name: str) -> bool:
+    owner, attribute = _holder(tree, name)
+    files = [reads.of_file(cls.scope.module).initialisers for cls in _classes(owner)]
+    return any(not found.get(key, frozenset()) <= run.ran for found in files for key in (attribute, "parameters"))
 
 
 def _is_moved(tree: Tree, name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gradlint.frame import Frame
 from gradlint.frontends.static.project import ModuleSource
@@ -16,6 +16,7 @@ UPDATERS = frozenset(
 """Attributes by which a function moves parameters by hand, as a momentum update does."""
 
 CONSTRUCTORS = frozenset({"__init__", "reset_parameters", "_reset_parameters", "_init_weights", "init_weights"})
+CONSTRUCTOR = "__init__"
 ANY = ""
 """Stands for the class of a read that does not go through `self`."""
 
@@ -39,6 +40,7 @@ class Reads:
     by_name: dict[str, frozenset[Read]]
     assigned: dict[tuple[str, str], ast.expr]
     module: ModuleSource | None = None
+    initialisers: dict[str, frozenset[int]] = field(default_factory=dict)
 
     def of(self, attribute: str, owners: frozenset[str]) -> Iterator[Read]:
         """The reads of an attribute that may mean an object of one of the classes."""
@@ -61,16 +63,29 @@ def of_file(module: ModuleSource) -> Reads:
 def _of_file(module: ModuleSource) -> Reads:
     found: dict[str, set[Read]] = defaultdict(set)
     assigned: dict[tuple[str, str], ast.expr] = {}
+    initialisers: defaultdict[str, set[int]] = defaultdict(set)
     for function, owner in _functions(module.tree):
         _note_assigned(function, owner, assigned)
         if function.name in CONSTRUCTORS:
+            _note_initialiser(function, initialisers)
             continue
         nodes = [node for node in ast.walk(function) if isinstance(node, (ast.Attribute, ast.Call, ast.Subscript))]
         names = _loaded(nodes)
         indexed, moving = _constant_items(nodes), bool(names.keys() & UPDATERS)
         for name, through_self in names.items():
             found[name].add(Read(id(function), owner if through_self else ANY, name in indexed, moving))
-    return Reads({name: frozenset(reads) for name, reads in found.items()}, assigned, module)
+    fillers = {name: frozenset(functions) for name, functions in initialisers.items()}
+    return Reads({name: frozenset(reads) for name, reads in found.items()}, assigned, module, fillers)
+
+
+def _note_initialiser(
+    function: ast.FunctionDef | ast.AsyncFunctionDef, initialisers: defaultdict[str, set[int]]
+) -> None:
+    """Notes the attributes that a method other than `__init__` reads."""
+    if function.name != CONSTRUCTOR:
+        for node in ast.walk(function):
+            if isinstance(node, ast.Attribute):
+                initialisers[node.attr].add(id(function))
 
 
 def _functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, str]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gradlint.frame import Frame
 from gradlint.frontends.static.heap import ITEMS, Heap, tick
 from gradlint.frontends.static.language import attributes, branches, calls, expressions, iteration, statements, truth
-from gradlint.frontends.static.record import tensors_inside
+from gradlint.frontends.static.record import emission, tensors_inside
 from gradlint.frontends.static.record.tape import PHI, RawNode, Tape, frames_of
 from gradlint.frontends.static.steps.training_state import TrainingState
 from gradlint.frontends.static.values import (
@@ -325,8 +325,12 @@ class Run:
 
     def opaque(self, why: str, inputs: Iterable[Value], at: ast.AST | None, name: str = "") -> Unknown:
         """What an unreadable call gives: anything, computed from any of the tensors inside of its inputs."""
-        sources = self.nodes_in(tuple(inputs))
+        given = tuple(inputs)
+        sources = self.nodes_in(given)
         self.gap(at, why)
+        for value in self.tensors_in(given):
+            if isinstance(value, Tensor) and value.leaf:
+                emission.filled(self, value, "opaque", {}, at)
         if not sources:
             return Unknown(why)
         self.doubt()

@@ -20,13 +20,16 @@ from gradlint.frontends.static.values import (
     Unknown,
     Value,
 )
-from gradlint.graph import NodeKind, Passage, Reason, ValueKind
+from gradlint.graph import Initialisation, NodeKind, Passage, Reason, ValueKind
 
 if TYPE_CHECKING:
     from gradlint.frontends.static.run import Run
 
 REPEATED = "repeated"
 """Literal of a call that has one tensor at two positions."""
+
+AXIS = "dim"
+"""The argument whose None is a literal: an axis that is left to the framework, unlike one that is not known."""
 
 TEXT_LIMIT = 60
 """Characters of a literal string argument that are kept."""
@@ -121,6 +124,9 @@ def literals(args: Arguments) -> dict[str, Any]:
     named = {**{str(position): value for position, value in enumerate(args.positional)}, **args.named}
     found = ((key, literal(value)) for key, value in named.items())
     known = {key: value for key, value in found if value is not None}
+    axis = named.get(AXIS)
+    if isinstance(axis, Constant) and axis.value is None:
+        known[AXIS] = None
     return known | {REPEATED: True} if _repeats(args) else known
 
 
@@ -208,8 +214,28 @@ def _fact(call: Call, source: Source, made: passages.Made, enabled: bool) -> pas
     return passages.passage(call.native, read, made, enabled, call.constant)
 
 
+INITIALISED, PARTIAL = " initialised", "__setitem__"
+"""Where a tensor keeps what filled it, and the name of a write into a part of it."""
+
+
+def filled(run: Run, target: Tensor, name: str, given: dict[str, Any], at: ast.AST | None) -> None:
+    """Keeps what filled a tensor, or a part of it, with the tensor whose memory that is."""
+    owner, whole = target, name != PARTIAL
+    while isinstance(base := owner.state.get(BASE), Tensor):
+        whole = whole and (CUT in owner.state or owner.shape == base.shape)
+        owner = base
+    frames = list(run.frames(at)) if at is not None else []
+    place = next((frame for frame in frames if frame.user), None)
+    library = bool(frames) and not frames[0].user
+    made = Initialisation(name if whole else PARTIAL, given if whole else {}, place, library)
+    run.write(owner.state, INITIALISED, (*owner.state.get(INITIALISED, ()), made))
+
+
 def overwrite(run: Run, call: Call, target: Tensor, output: Output | None = None) -> Tensor:
     """The same tensor with the content that a call wrote into it; a trainable leaf stays what it is."""
+    filled(
+        run, target, call.native, {str(int(k) - 1) if k.isdigit() else k: v for k, v in call.literals.items()}, call.at
+    )
     if is_leaf_update(run, target):
         if run.grad_enabled and target.parameter:
             run.leaf_writes.append(run.frame(call.at))

@@ -40,6 +40,9 @@ SHUFFLE = 2
 FIRST_SAMPLER = 3
 """Positions of a loader's arguments: whether it shuffles, and its sampler."""
 
+BATCHES, BATCHING = 4, frozenset({"batch_sampler", "collate_fn"})
+"""The position of a loader's batch sampler, and the arguments that make batches in another way."""
+
 SEQUENTIAL = "torch.utils.data.SequentialSampler"
 SAMPLERS = frozenset({"sampler", "batch_sampler"})
 IMAGE_SETS = "torchvision.datasets."
@@ -67,7 +70,17 @@ def call(run: Run, name: str, args: Arguments, at: ast.AST) -> Value | None:
 def _loader(run: Run, args: Arguments, dataset: Value, at: ast.AST) -> Constant:
     """The node of a loader, which stands before every value of its batches, with what is known of its order."""
     ordered = not _may_mix(run, args) and _is_indexed(dataset)
-    return Constant(run.add(NodeKind.CONSTANT, "DataLoader", at, literals={"ordered": ordered}))
+    known = {"ordered": ordered, "batch_size": _batch_size(run, args)}
+    return Constant(run.add(NodeKind.CONSTANT, "DataLoader", at, literals=known))
+
+
+def _batch_size(run: Run, args: Arguments) -> int | None:
+    """The number of items of a batch; None where it is not known, or where a function of the user's makes batches."""
+    if not args.exact or len(args.positional) > BATCHES or not BATCHING.isdisjoint(args.named):
+        return None
+    given = args.positional[1] if len(args.positional) > 1 else args.named.get("batch_size", Constant(1))
+    size = run.constant(given)
+    return size if type(size) is int else None
 
 
 def _may_mix(run: Run, args: Arguments) -> bool:

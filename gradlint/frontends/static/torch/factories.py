@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gradlint.frontends.static.python.plain_values import plain, range_length
 from gradlint.frontends.static.record import emission
-from gradlint.frontends.static.record.emission import NUMBERS, REQUIRES_GRAD, Output
+from gradlint.frontends.static.record.emission import INITIALISED, NUMBERS, REQUIRES_GRAD, Output
 from gradlint.frontends.static.record.passages import OPEN
 from gradlint.frontends.static.shapes import dtypes
 from gradlint.frontends.static.torch import tensors as torch_tensors
@@ -61,6 +61,7 @@ def factory(run: Run, name: str, args: Arguments, at: ast.AST) -> Value | None:
         return None
     made = emission.emit(run, name, args, at, Output(_dtype(name, args), _shape(name, args)))
     made.leaf = True
+    emission.filled(run, made, name, emission.literals(args), at)
     if name == "linspace" and (numbers := _spaced(args)):
         made.state[NUMBERS] = numbers
     if run.truth(args.named.get(REQUIRES_GRAD, Constant(False))):
@@ -167,6 +168,8 @@ def wrapper(run: Run, name: str, args: Arguments, at: ast.AST) -> Value:
     made = _rewrapped(run, name, tuple(args), at)
     made.dtype = _wrapped_dtype(name, given, args)
     made.shape = _wrapped_shape(name, given, args)
+    if name in dtypes.LEGACY and made.shape and type(plain(given)) is int:
+        emission.filled(run, made, "empty", {}, at)
     node = run.tape.nodes[made.node]
     node.dtype, node.shape = made.dtype, made.shape
     if run.truth(args.named.get(REQUIRES_GRAD, Constant(False))):
@@ -252,10 +255,6 @@ def parameter(run: Run, name: str, args: Arguments, at: ast.AST) -> Value:
             run.write(run.frozen, id(made), run.frame(at))
             run.keep.append(made)
     return made
-
-
-INITIALISED = " initialised"
-"""Where a tensor keeps the initialisers that were called on it."""
 
 
 def _takes_over(run: Run, given: Value) -> bool:

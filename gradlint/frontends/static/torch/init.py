@@ -7,8 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gradlint.frontends.static.python.plain_values import OPEN
-from gradlint.frontends.static.record.emission import literals
-from gradlint.frontends.static.torch.factories import INITIALISED
+from gradlint.frontends.static.record import emission
 from gradlint.frontends.static.values import Arguments, Constant, Symbol, Tensor, Value
 from gradlint.graph import Initialisation
 
@@ -58,9 +57,19 @@ def call(run: Run, name: str, args: Arguments, at: ast.AST) -> Value | None:
     if not (bare.endswith("_") or bare in RENAMED):
         return Symbol("float")
     tensor = args.positional[0] if args.positional else args.named.get("tensor", Constant(None))
+    if isinstance(tensor, Tensor) and _is_computed(run, tensor):
+        return emission.overwrite(run, emission.begin(run, RENAMED.get(bare, bare), args, at), tensor)
     if isinstance(tensor, Tensor):
         note(run, tensor, RENAMED.get(bare, bare), args, at)
     return tensor
+
+
+def _is_computed(run: Run, tensor: Tensor) -> bool:
+    """Whether a tensor was computed from others and shares no memory with a parameter."""
+    owner = tensor
+    while isinstance(base := owner.state.get(emission.BASE), Tensor):
+        owner = base
+    return not owner.parameter and tensor.node in run.tape.sources
 
 
 def _gain(run: Run, args: Arguments) -> Value:
@@ -75,14 +84,12 @@ def _gain(run: Run, args: Arguments) -> Value:
 def note(run: Run, tensor: Tensor, name: str, args: Arguments, at: ast.AST) -> None:
     """Keeps an initialiser's name, literal arguments (None for one that is not known) and place with the tensor."""
     options = {key: value for key, value in args.named.items() if key != "tensor"}
-    place = next((frame for frame in run.frames(at) if frame.user), None)
     given = Arguments(args.positional[1:], options)
     unknown = dict.fromkeys([*map(str, range(len(given.positional))), *given.named])
-    made = Initialisation(name, unknown | literals(given), place, library=False)
-    run.write(tensor.state, INITIALISED, (*tensor.state.get(INITIALISED, ()), made))
+    emission.filled(run, tensor, name, unknown | emission.literals(given), at)
 
 
 def initialisations(tensor: Tensor) -> tuple[Initialisation, ...]:
     """The initialiser calls that a tensor saw, oldest first."""
-    found: tuple[Initialisation, ...] = tensor.state.get(INITIALISED, ())
+    found: tuple[Initialisation, ...] = tensor.state.get(emission.INITIALISED, ())
     return found

@@ -105,6 +105,7 @@ def replace_data(run: Run, receiver: Tensor, value: Value, at: ast.AST) -> None:
     """`x.data = y`: a parameter stays itself, any other tensor becomes a detached `y`."""
     if isinstance(value, Tensor):
         run.write(receiver, "shape", value.shape)
+    emission.filled(run, receiver, "set:data", {}, at)
     if receiver.parameter or (receiver.leaf and emission.requires_grad(run, receiver) is not False):
         return
     for source in run.nodes_in(value)[:1]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gradlint.frontends.static.heap import ABSENT
 from gradlint.frontends.static.record.emission import Output, begin, result
+from gradlint.frontends.static.record.tensors_inside import named_modules
 from gradlint.frontends.static.torch import layers as torch_layers
 from gradlint.frontends.static.torch import results as torch_results
 from gradlint.frontends.static.values import (
@@ -291,6 +292,18 @@ def _place_of(module: Value, path: str, value: Value) -> tuple[Instance | Layer,
     return (holder, name, value) if known and isinstance(holder, (Instance, Layer)) else None
 
 
+def _synchronised(run: Run, name: str, args: Arguments, at: ast.AST) -> Value | None:
+    """`convert_sync_batchnorm(model)`: its batch norms see the batches of all processes."""
+    model = _same(run, name, args, at)
+    for _, part in named_modules(model) if model is not None else ():
+        if isinstance(part, Layer) and part.name.startswith(BATCH_NORMS):
+            run.write(part, "name", SYNCHRONISED)
+    return model
+
+
+BATCH_NORMS, SYNCHRONISED = "torch.nn.BatchNorm", "torch.nn.SyncBatchNorm"
+
+
 def module_call(run: Run, layer: Layer, args: Arguments, at: ast.AST) -> Value | None:
     """A call of a wrapper: of the module inside."""
     return run.call(layer.attributes["module"], args, at) if layer.name in WRAPPERS else None
@@ -301,12 +314,13 @@ _HANDLERS: dict[str, Handler] = {
         """torch.compile torch.jit.script torch.jit.trace torch.jit.freeze torch.jit.optimize_for_inference
         torch.jit.ignore torch.jit.unused torch.jit.export torch.vmap torch.func.vmap torch.compiler.disable
         torch.nn.utils.remove_weight_norm torch.nn.utils.remove_spectral_norm torch._dynamo.disable
-        torch.nn.SyncBatchNorm.convert_sync_batchnorm torch.autograd.function.once_differentiable
+        torch.autograd.function.once_differentiable
         torch.quantization.prepare torch.quantization.convert torch._dynamo.optimize torch.amp.custom_fwd
         torch.cuda.amp.custom_fwd torch.cuda.amp.custom_bwd torch.amp.custom_bwd torch.jit.script_if_tracing
         torch.nn.utils.skip_init_same torch.nn.utils.fusion.fuse_conv_bn_eval""".split(),
         _same,
     ),
+    "torch.nn.SyncBatchNorm.convert_sync_batchnorm": _synchronised,
     "torch.utils.checkpoint.checkpoint": _checkpoint,
     "torch.utils.checkpoint.checkpoint_sequential": _checkpoint_sequential,
     "torch.autograd.grad": _gradient,
