@@ -217,7 +217,7 @@ A momentum network is moved by hand and needs no gradient.
             super().__init__()
             self.momentum = momentum
             self.online = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 8))
-            self.predictor = nn.Linear(8, 8)
+            self.predictor = nn.Sequential(nn.ReLU(), nn.Linear(8, 8))
             self.target = copy.deepcopy(self.online)
 
         def forward(self, one, other):

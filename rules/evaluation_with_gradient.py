@@ -64,7 +64,7 @@ Good: under `no_grad`.
 
 
     def main(epochs=20):
-        model = nn.Sequential(nn.Linear(9, 32), nn.Dropout(0.2), nn.Linear(32, 1))
+        model = nn.Sequential(nn.Linear(9, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 1))
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
         x, y = torch.randn(48, 9), torch.randn(48, 1)
         for epoch in range(epochs):

@@ -152,7 +152,7 @@ A feature extractor that is out of the optimizer.
     class Probe(nn.Module):
         def __init__(self):
             super().__init__()
-            self.backbone = nn.Sequential(nn.Linear(12, 32), nn.ReLU(), nn.Linear(32, 16))
+            self.backbone = nn.Sequential(nn.Linear(12, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU())
             self.head = nn.Linear(16, 3)
 
         def forward(self, x):

@@ -186,6 +186,7 @@ class GraphBreak(GraphRule):
     severity = Severity.NOTE
     message = "{why}"
     advice = "{remedy}"
+    needs_recording = True
 
     compiled: bool = False
     """Whether models are meant to be compiled, also where the program does not show it."""

@@ -267,7 +267,7 @@ A buffer that is filled in a loop.
             self.each = nn.Linear(8, 4)
 
         def forward(self, x):
-            x = self.first(x)
+            x = torch.relu(self.first(x))
             for _ in range(self.rounds):
                 x = x + 1
                 half = self.each(x)

@@ -1,4 +1,4 @@
-"""What all tests share: one thread for torch, and whether the expected texts are rewritten."""
+"""What all tests share: one thread for torch, a person at the keyboard, and whether expected texts are rewritten."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("CI", None)
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,7 @@ NEW = "b = 1  # gradlint: ignore[detachd-tensor]\n"
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("CI", raising=False)
+def here(tmp_path: Path) -> Path:
     (tmp_path / "in").mkdir()
     (tmp_path / "gradlint.toml").write_text("", encoding="utf-8")
     (tmp_path / "in" / "a.py").write_text(OLD + "x = 1\n" + OLD, encoding="utf-8")

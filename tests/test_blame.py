@@ -216,7 +216,7 @@ class Stages(nn.Module):
         self.first, self.second, self.third = body[0], body[1], body[2]  # here
 
     def forward(self, x):
-        return self.third(self.first(x))
+        return self.third(torch.relu(self.first(x)))
 
 
 model = Stages()
