@@ -32,6 +32,9 @@ class Passage(StrEnum):
     UNKNOWN = "unknown"
 
 
+_PASSING = (Passage.FLOWS, Passage.UNKNOWN)
+
+
 class Reason(StrEnum):
     """Why an edge does not pass gradient on."""
 
@@ -69,11 +72,36 @@ class ValueKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Moments:
+    """Sizes of the elements of a tensor: E[x^2], E[x], and per axis E[x y] of two elements that differ in it alone."""
+
+    square: float
+    mean: float = 0.0
+    cross: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """How large a value and the gradient that arrives at it are (root mean squares), measured or predicted.
+
+    For an activation, `dead` is the share of its units (the entries of its feature axis) whose derivative is zero
+    wherever they were seen, `saturated` the share of elements whose derivative is less than a twentieth of its bound.
+    """
+
+    rms: float
+    mean: float = 0.0
+    gradient_rms: float | None = None
+    dead: float | None = None
+    saturated: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One value and the op call that made it.
 
     `frames` are the frames that led to the call, innermost first, torch's own left out. `grad_enabled` is the grad mode
-    of the call and `grad_frame` the place that switched it off. `shape` and `dtype` are None where unknown.
+    of the call and `grad_frame` the place that switched it off. `shape` and `dtype` are None where unknown, `measured`
+    where no forward and backward pass was measured.
     """
 
     id: int
@@ -91,6 +119,7 @@ class Node:
     grad_enabled: bool = True
     grad_frame: Frame | None = None
     inplace: bool = False
+    measured: Signal | None = None
 
     @property
     def at(self) -> Frame | None:
@@ -110,7 +139,7 @@ class Edge:
     @property
     def open(self) -> bool:
         """Whether a gradient can pass."""
-        return self.passage in (Passage.FLOWS, Passage.UNKNOWN)
+        return self.passage in _PASSING
 
 
 class GradientState(StrEnum):
@@ -144,7 +173,8 @@ class Parameter:
     seen).
     `initialisations` are the calls that filled it, oldest first, the factory of its memory among them;
     `filled_elsewhere` says that an initialising method of the file that did not run reads it.
-    `measured_rms` is the root mean square of its first gradient, `losses` are those that its steps follow.
+    `measured_rms` is the root mean square of its first gradient, `moments` are those of its first values where they
+    exist, `losses` those that its steps follow.
     """
 
     name: str
@@ -162,6 +192,7 @@ class Parameter:
     initialisations: tuple[Initialisation, ...] = ()
     filled_elsewhere: bool = False
     measured_rms: float | None = None
+    moments: Moments | None = None
     losses: tuple[int, ...] = ()
 
 

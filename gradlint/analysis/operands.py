@@ -26,7 +26,7 @@ Number = float | int
 
 def inputs(graph: ModelGraph, node: Node) -> tuple[Node, ...]:
     """The values that a call read, in the order of its arguments; one that stands there twice comes once."""
-    return tuple(graph.node(edge.source) for edge in graph.incoming(node.id))
+    return tuple([graph.node(edge.source) for edge in graph.incoming(node.id)])
 
 
 def literal(node: Node, position: int, name: str = "") -> object:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from weakref import WeakKeyDictionary
 
 from gradlint import ops
-from gradlint.graph import Initialisation, ModelGraph, Node, NodeKind, Parameter
+from gradlint.graph import Edge, Initialisation, ModelGraph, Node, NodeKind, Parameter
 
 MATRIX = 2
 """Axes that a weight has at least; a bias and the affine parameters of a norm have one."""
@@ -112,36 +111,126 @@ def is_rectifier(node: Node) -> bool:
     return node.op in RECTIFIERS
 
 
-_known: WeakKeyDictionary[ModelGraph, dict[frozenset[ops.Kind], tuple[Run, ...]]] = WeakKeyDictionary()
+@dataclass(slots=True)
+class _Known:
+    """What was computed of a graph: what all runs stand on, and the runs by the kinds of op that they go through."""
+
+    facts: _Facts
+    runs: dict[frozenset[ops.Kind], tuple[Run, ...]]
+
+
+_known: WeakKeyDictionary[ModelGraph, _Known] = WeakKeyDictionary()
 
 
 def runs(graph: ModelGraph, through: frozenset[ops.Kind] = PASSED) -> tuple[Run, ...]:
     """The straight runs of a graph through some kinds of op, each set of weights once, computed once."""
-    known = _known.setdefault(graph, {})
-    if through not in known:
-        every = _Walk(graph, through).runs()
-        known[through] = tuple({tuple(weight.name for weight in run.weights): run for run in every}.values())
-    return known[through]
+    known = _known.get(graph)
+    if known is None:
+        known = _known[graph] = _Known(_facts(graph), {})
+    if through not in known.runs:
+        every = _Walk(graph, through, known.facts).runs()
+        known.runs[through] = tuple({tuple(weight.name for weight in run.weights): run for run in every}.values())
+    return known.runs[through]
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """Numbers of nodes: those that get a gradient, those made of parameters alone, the trainable weights of linear maps
+    and convolutions that use them as they are, those with an open way to such an op that gets a gradient, and the
+    values without a history, parameters aside, that each node's gradient leads to, as a set of bits."""
+
+    flowing: set[int]
+    static: frozenset[int]
+    weighted: dict[int, Parameter]
+    before_weights: frozenset[int]
+    origins: dict[int, int]
+
+
+def _facts(graph: ModelGraph) -> _Facts:
+    flowing, static, weighted = graph.reaching(graph.model.targets, _is_open), _static(graph), _weighted(graph)
+    numbers = sorted(node.id for node in graph.nodes)
+    before = _before(graph, numbers, flowing & weighted.keys())
+    return _Facts(flowing, static, weighted, before, _origins(graph, numbers, static))
+
+
+def _is_open(edge: Edge) -> bool:
+    return edge.open
+
+
+def _static(graph: ModelGraph) -> frozenset[int]:
+    found = {parameter.node for parameter in graph.model.parameters if parameter.node is not None}
+    for node in graph.nodes:
+        sources = [edge.source for edge in graph.incoming(node.id)]
+        if sources and found.issuperset(sources):
+            found.add(node.id)
+    return frozenset(found)
+
+
+def _weighted(graph: ModelGraph) -> dict[int, Parameter]:
+    weights = {p.node: p for p in graph.model.trainable if p.node is not None and len(p.shape) >= MATRIX}
+    found: dict[int, Parameter] = {}
+    for node in graph.nodes:
+        known = ops.facts(node.op) if node.kind is NodeKind.OP else None
+        if known is not None and known.kind in WEIGHTED:
+            sources = [_viewed(graph, edge.source) for edge in graph.incoming(node.id)]
+            used = [weights[source] for source in sources if source in weights]
+            if len(used) == 1:
+                found[node.id] = used[0]
+    return found
+
+
+def _viewed(graph: ModelGraph, node: int) -> int:
+    """The value behind views and casts."""
+    while (known := ops.facts(graph.node(node).op)) is not None and known.kind in VIEWS:
+        sources = [edge.source for edge in graph.incoming(node)]
+        if len(sources) != 1:
+            return node
+        node = sources[0]
+    return node
+
+
+def _before(graph: ModelGraph, numbers: list[int], weighing: set[int]) -> frozenset[int]:
+    """The nodes with an open way to one of some ops behind them; edges lead from lower to higher numbers."""
+    found: set[int] = set()
+    for number in reversed(numbers):
+        for edge in graph.outgoing(number):
+            if (edge.target in weighing or edge.target in found) and edge.open:
+                found.add(number)
+                break
+    return frozenset(found)
+
+
+def _origins(graph: ModelGraph, numbers: list[int], static: frozenset[int]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    fresh = 1
+    for number in numbers:
+        origins = 0
+        for edge in graph.incoming(number):
+            if edge.open:
+                origins |= found[edge.source]
+        if not origins and number not in static:
+            origins, fresh = fresh, fresh << 1
+        found[number] = origins
+    return found
 
 
 class _Walk:
-    """One pass over a graph; `flowing` are the nodes that get a gradient, `static` those made of parameters alone."""
+    """One pass over a graph through some kinds of op."""
 
-    def __init__(self, graph: ModelGraph, through: frozenset[ops.Kind]) -> None:
+    def __init__(self, graph: ModelGraph, through: frozenset[ops.Kind], facts: _Facts) -> None:
         self.graph = graph
         self.through = through
-        self.flowing = graph.reaching(graph.model.targets, lambda edge: edge.open)
-        self.weights = {p.node: p for p in graph.model.trainable if p.node is not None and len(p.shape) >= MATRIX}
-        self.static = _static(graph)
+        self.facts = facts
 
     def runs(self) -> Iterator[Run]:
         """The runs in the order of their first layers."""
         seen: set[int] = set()
-        for node in self.graph.nodes:
-            if node.id in self.flowing and node.id not in seen and self._weight(node) is not None:
-                layers, end = self._run(node)
+        weighing = self.facts.flowing & self.facts.weighted.keys()
+        for number in (number for number in self.facts.weighted if number in weighing):
+            if number not in seen:
+                layers, end = self._run(self.graph.node(number))
                 seen |= {layer.node.id for layer in layers}
-                yield Run(layers, self._is_bypassed(layers, end), self._is_followed(layers[-1]))
+                yield Run(layers, self._is_bypassed(layers, end), layers[-1].node.id in self.facts.before_weights)
 
     def _run(self, first: Node) -> tuple[tuple[Layer, ...], Node | None]:
         """The layers from a weight op on, and the op that ends them (None at a target or a fork)."""
@@ -151,7 +240,7 @@ class _Walk:
         for after in self._way(first):
             if not self._passes(after):
                 return (*layers, self._layer(node, steps)), after
-            if self._weight(after) is None:
+            if after.id not in self.facts.weighted:
                 steps.append(after)
             else:
                 layers.append(self._layer(node, steps))
@@ -159,14 +248,12 @@ class _Walk:
         return (*layers, self._layer(node, steps)), None
 
     def _layer(self, node: Node, steps: Iterable[Node]) -> Layer:
-        weight = self._weight(node)
-        assert weight is not None
-        return Layer(node, weight, tuple(steps))
+        return Layer(node, self.facts.weighted[node.id], tuple(steps))
 
     def _way(self, node: Node) -> Iterator[Node]:
         """The only reader of a value, its only reader, and so on; what ends the run is the last."""
         while True:
-            readers = [e.target for e in self.graph.outgoing(node.id) if e.open and e.target in self.flowing]
+            readers = [e.target for e in self.graph.outgoing(node.id) if e.target in self.facts.flowing and e.open]
             if len(readers) != 1:
                 return
             node = self.graph.node(readers[0])
@@ -176,96 +263,29 @@ class _Walk:
         """Whether a run goes on through an op: one signal enters it (a norm reads its running statistic too), and its
         effect on the scale is known."""
         known = ops.facts(node.op) if node.kind is NodeKind.OP else None
-        if known is None or (known.kind is not ops.Kind.NORM and len(self._signals(node)) != 1):
+        if known is None or (known.kind not in self.through and node.id not in self.facts.weighted):
             return False
-        return known.kind in self.through or self._weight(node) is not None
+        return known.kind is ops.Kind.NORM or len(self._signals(node)) == 1
 
     def _signals(self, node: Node) -> set[int]:
         """The values that an op reads, but for parameters, what is made of them, and constant numbers and vectors."""
         return {e.source for e in self.graph.incoming(node.id) if not self._is_constant(e.source)}
 
     def _is_constant(self, node: int) -> bool:
+        if node in self.facts.static:
+            return True
         value = self.graph.node(node)
-        small = value.shape is not None and len(value.shape) < MATRIX
-        return node in self.static or (value.kind is NodeKind.CONSTANT and small)
-
-    def _weight(self, node: Node) -> Parameter | None:
-        """The trainable weight of a linear map or convolution that uses it as it is."""
-        return self._weighted.get(node.id)
-
-    @cached_property
-    def _weighted(self) -> dict[int, Parameter]:
-        found = ((node.id, self._weight_of(node)) for node in self.graph.nodes)
-        return {number: weight for number, weight in found if weight is not None}
-
-    def _weight_of(self, node: Node) -> Parameter | None:
-        known = ops.facts(node.op) if node.kind is NodeKind.OP else None
-        if known is None or known.kind not in WEIGHTED:
-            return None
-        sources = [self._viewed(edge.source) for edge in self.graph.incoming(node.id)]
-        found = [self.weights[source] for source in sources if source in self.weights]
-        return found[0] if len(found) == 1 else None
-
-    def _viewed(self, node: int) -> int:
-        """The value behind views and casts."""
-        while (known := ops.facts(self.graph.node(node).op)) is not None and known.kind in VIEWS:
-            sources = [edge.source for edge in self.graph.incoming(node)]
-            if len(sources) != 1:
-                return node
-            node = sources[0]
-        return node
-
-    def _is_followed(self, last: Layer) -> bool:
-        """Whether the run's result goes through another weight."""
-        return last.node.id in self._before_weights
-
-    @cached_property
-    def _before_weights(self) -> frozenset[int]:
-        """The nodes with an open way to the op of a weight behind them; edges lead from lower to higher numbers."""
-        found: set[int] = set()
-        for node in sorted((node.id for node in self.graph.nodes), reverse=True):
-            ahead = [edge.target for edge in self.graph.outgoing(node) if edge.open]
-            if any(target in found or target in self._weighing for target in ahead):
-                found.add(node)
-        return frozenset(found)
-
-    @cached_property
-    def _weighing(self) -> frozenset[int]:
-        """The ops of weights that get a gradient."""
-        return frozenset(n for n in self.flowing if n in self._weighted)
+        return value.kind is NodeKind.CONSTANT and value.shape is not None and len(value.shape) < MATRIX
 
     def _is_bypassed(self, layers: tuple[Layer, ...], end: Node | None) -> bool:
         """Whether a run ends in a sum with a value of the same origin: a residual branch, or a shortcut beside it."""
         if end is None or end.op not in SUMS:
             return False
-        first = layers[0].node.id
-        others = [source for source in self._signals(end) if not self._descends(source, first)]
-        return any(self._origins[other] & self._origins[first] for other in others)
+        first, last = layers[0].node.id, (layers[-1].node, *layers[-1].steps)[-1].id
+        origins = self.facts.origins
+        others = (source for source in self._signals(end) - {last} if origins[source] & origins[first])
+        return any(not self._descends(other, first) for other in others)
 
     def _descends(self, node: int, origin: int) -> bool:
         """Whether a value was computed from another; nothing older than that one is looked at."""
         return node >= origin and origin in self.graph.reaching([node], lambda edge: edge.source >= origin)
-
-    @cached_property
-    def _origins(self) -> dict[int, int]:
-        """The values without a history, parameters aside, that each node's gradient leads to, as a set of bits."""
-        found: dict[int, int] = {}
-        fresh = 1
-        for node in sorted(node.id for node in self.graph.nodes):
-            origins = 0
-            for edge in self.graph.incoming(node):
-                origins |= found[edge.source] if edge.open else 0
-            if not origins and node not in self.static:
-                origins, fresh = fresh, fresh << 1
-            found[node] = origins
-        return found
-
-
-def _static(graph: ModelGraph) -> frozenset[int]:
-    """The parameters, and the values that are computed from nothing else."""
-    found = {parameter.node for parameter in graph.model.parameters if parameter.node is not None}
-    for node in graph.nodes:
-        sources = [edge.source for edge in graph.incoming(node.id)]
-        if sources and found.issuperset(sources):
-            found.add(node.id)
-    return frozenset(found)
