@@ -183,6 +183,28 @@ Good: the largest score is subtracted.
         train()
     ```
 
+The difference is scaled, as in pooling by a log-sum-exp with a learnt sharpness.
+
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    class SoftPool(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.sharpness = nn.Parameter(torch.tensor(10.0))
+            self.map = nn.Conv2d(3, 8, 3)
+            self.head = nn.Linear(8, 4)
+
+        def forward(self, x):
+            x = self.map(x)
+            largest = F.adaptive_max_pool2d(x, 1)
+            term = torch.exp(self.sharpness * (x - largest)).mean((2, 3), keepdim=True)
+            return self.head((largest + term.log() / self.sharpness).flatten(1))
+    ```
+
 An argument with an upper bound.
 
     ```python

@@ -252,6 +252,28 @@ Values kept under keys that are not known when they are read.
         return ({"paper": torch.randn(3, 4), "author": torch.randn(2, 4)},)
     ```
 
+A part that is built without elements.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Conditional(nn.Module):
+        def __init__(self, experts=0):
+            super().__init__()
+            self.experts = experts
+            self.route = nn.Linear(8, experts)
+            self.first = nn.Linear(8, 8 * max(experts, 1))
+            self.out = nn.Linear(8, 2)
+
+        def forward(self, x):
+            hidden = torch.relu(self.first(x))
+            if self.experts:
+                hidden = torch.einsum("be,bei->bi", self.route(x).sigmoid(), hidden.unflatten(1, (self.experts, 8)))
+            return self.out(hidden)
+    ```
+
 A buffer that is filled in a loop.
 
     ```python
@@ -358,8 +380,8 @@ def _largest(name: str, others: list[str]) -> str:
 
 
 def _trained(parameters: Iterable[Parameter]) -> Iterator[Parameter]:
-    """Without those that every optimizer leaves out."""
-    return (parameter for parameter in parameters if parameter.optimized is not False)
+    """Without those that every optimizer leaves out, and those without elements."""
+    return (p for p in parameters if p.optimized is not False and all(p.shape))
 
 
 def _stopped(graph: ModelGraph) -> bool:

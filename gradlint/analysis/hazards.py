@@ -96,6 +96,11 @@ def _denominator(graph: ModelGraph, call: Node) -> Node | Number | None:
     return pair(graph, call)[0] if exponent is not None and exponent < 0 else None
 
 
+SCALES = ("mul", "div")
+LARGEST = frozenset("max amax logsumexp maximum log adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d".split())
+"""What a hand-written softmax subtracts."""
+
+
 def exponentials(graph: ModelGraph) -> Iterator[Hazard]:
     """Exponentials of what has no bound above."""
     for hazard in _of(graph, frozenset({"exp", "exp2"})):
@@ -105,12 +110,12 @@ def exponentials(graph: ModelGraph) -> Iterator[Hazard]:
 
 
 def is_shifted(graph: ModelGraph, value: Node) -> bool:
-    """Whether the largest entry, or a log-sum, was subtracted."""
+    """Whether the largest entry, or a log-sum, was subtracted, before or after a scale such as a temperature."""
     value = origin(graph, value)
-    if value.op != "sub":
-        return False
-    right = pair(graph, value)[1]
-    return isinstance(right, Node) and copied(graph, right).op in ("max", "amax", "logsumexp", "maximum", "log")
+    if value.op in SCALES:
+        return any(isinstance(one, Node) and one.op == "sub" and is_shifted(graph, one) for one in pair(graph, value))
+    right = pair(graph, value)[1] if value.op == "sub" else None
+    return isinstance(right, Node) and copied(graph, right).op in LARGEST
 
 
 def inverses(graph: ModelGraph) -> Iterator[Hazard]:

@@ -53,6 +53,10 @@ class Tree:
     parameters: dict[str, Tensor] = field(default_factory=dict)
 
 
+Kind = tuple[str, frozenset[int]]
+"""The name of a model's class, and the classes of the project that it and its parts are of."""
+
+
 def graphs(
     run: Run, module: ModuleSource, programs: list[Program], steps: tuple[TrainingStep, ...]
 ) -> list[ModelGraph]:
@@ -89,9 +93,9 @@ def _training(run: Run, model: Model, program: Program) -> TrainingStep:
 
 
 def _trees(run: Run, programs: list[Program]) -> Iterator[Tree]:
-    """The modules that are part of no other; of several of one class in one program the one that is trained."""
+    """The modules that are part of no other; of several of one class with equal parts the one that is trained."""
     inner = {id(part) for m in run.built.values() for name, part in named_modules(m) if name}
-    chosen: dict[tuple[str, int], Tree] = {}
+    chosen: dict[Kind, Tree] = {}
     for program in programs:
         for key in run.built:
             module = run.built[key]
@@ -104,8 +108,8 @@ def _trees(run: Run, programs: list[Program]) -> Iterator[Tree]:
     yield from chosen.values()
 
 
-def _keep_better(run: Run, chosen: dict[tuple[str, int], Tree], tree: Tree) -> None:
-    key = (name_of(tree.root), id(tree.root.cls.node) if isinstance(tree.root, Instance) else 0)
+def _keep_better(run: Run, chosen: dict[Kind, Tree], tree: Tree) -> None:
+    key = name_of(tree.root), frozenset(id(part.cls.node) for part in tree.parts.values() if isinstance(part, Instance))
     if key not in chosen or _worth(run, tree) > _worth(run, chosen[key]):
         chosen[key] = tree
 

@@ -42,6 +42,12 @@ PLAIN = frozenset({"int", "float", "bool", "str"})
 TRAINING_STEP = "training_step"
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 FORWARDS = ("forward", "__call__")
+ANNOTATIONS = ("annotation", "returns")
+
+HELPERS = 2
+"""Functions between a factory and the class that it builds."""
+FACTORIES = 3
+"""Factories of a class that are tried."""
 
 
 @dataclass(slots=True)
@@ -163,17 +169,37 @@ def _call(run: Run, function: Value) -> Value:
 
 
 def _models(module: ModuleSource, symbol: str | None) -> list[str]:
-    """The classes of a file that no other class of it names: these build the others."""
+    """The classes of a file, those first that no other class of it names: these build the others.
+
+    A class that others of the file derive from is run with them.
+    """
     if symbol:
         return [symbol]
     found = [node for node in statements(module.tree.body) if isinstance(node, ast.ClassDef)]
-    parts: set[str] = set()
-    lines = module.source.lines
-    for node in statements(module.tree.body) if len(found) > 1 else ():
-        if isinstance(node, ast.ClassDef):
-            text = "\n".join(lines[node.lineno - 1 : node.end_lineno])
-            parts |= set(_WORD.findall(text)) - {node.name}
-    return [node.name for node in found if node.name not in parts]
+    names = {node.name for node in found}
+    bases = {name for node in found for base in node.bases for name in _names_in(base)}
+    parts = {name for node in found for name in _parts(module, node, names)}
+    own = dict.fromkeys(node.name for node in found if node.name not in bases)
+    return [name for name in own if name not in parts] + [name for name in own if name in parts]
+
+
+def _parts(module: ModuleSource, node: ast.ClassDef, names: set[str]) -> set[str]:
+    """The classes of a file that the code of another one names; annotations and texts do not count."""
+    written = "\n".join(module.source.lines[node.lineno - 1 : node.end_lineno])
+    if names.isdisjoint(set(_WORD.findall(written)) - {node.name}):
+        return set()
+    return (names & set(_names_in(node))) - {node.name}
+
+
+def _names_in(node: ast.AST) -> Iterator[str]:
+    waiting = [node]
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, ast.Name):
+            yield here.id
+        for field, value in ast.iter_fields(here):
+            if field not in ANNOTATIONS:
+                waiting += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, ast.AST)]
 
 
 def _model(run: Run, module: ModuleSource, name: str) -> None:
@@ -188,9 +214,40 @@ def _model(run: Run, module: ModuleSource, name: str) -> None:
         return
     if any(isinstance(b, Instance) and b.cls.node is cls.node for b in run.built.values()):
         return
-    instance = build(run, cls)
+    instance = _as_in_factory(run, module, cls) or build(run, cls)
     if isinstance(instance, Instance):
         feed(run, instance)
+
+
+def _as_in_factory(run: Run, module: ModuleSource, cls: Class) -> Value | None:
+    """A class that needs arguments, or what it is a part of, as the first function of its file builds it that needs
+    none."""
+    constructor = in_class(cls, "__init__")
+    if not isinstance(constructor, Function) or not _required(constructor.node)[1:]:
+        return None
+    for name in _factories(module, cls.name):
+        factory = modules_of_project.name(run, module, name)
+        made = _call(run, factory) if isinstance(factory, Function) else None
+        if isinstance(made, Instance) and is_module_class(made.cls):
+            return made
+    return None
+
+
+def _factories(module: ModuleSource, name: str) -> list[str]:
+    """The first functions of a file that need no argument and whose code, or that of a function they call, names it."""
+    functions = {n.name: n for n in statements(module.tree.body) if isinstance(n, ast.FunctionDef)}
+    makers = {name}
+    for _ in range(HELPERS):
+        makers |= {one for one, node in functions.items() if one not in makers and makers & set(_names_in(node))}
+    return [one for one in functions if one in makers and not _required(functions[one])][:FACTORIES]
+
+
+def _required(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> list[str]:
+    """The arguments of a function that have no default."""
+    signature = function.args
+    places = [*signature.posonlyargs, *signature.args]
+    named = [p.arg for p, given in zip(signature.kwonlyargs, signature.kw_defaults, strict=True) if given is None]
+    return [place.arg for place in places[: len(places) - len(signature.defaults)]] + named
 
 
 def build(run: Run, cls: Class) -> Value:
