@@ -97,6 +97,7 @@ def lint(
             *plan.skipped,
             *(Skipped(path=t.path or t.text, why=item.skipped) for t, item in judged if item.skipped),
         ),
+        remarks=tuple(remark for _, item in judged for remark in item.remarks),
     )
     return Result(report, sources, comparison, plan.targets, _inputs(texts, judged, sources))
 
@@ -238,7 +239,8 @@ def _deep(
         return read
     rules = judge.rules(settings)
     recorded = traced(target, rules, settings, workers)
-    shown = mended(with_source(recorded, source, rules, judge.project(settings), target.symbol), source, rules)
+    united = with_source(recorded, source, rules, judge.project(settings), target.symbol)
+    shown = mended(united, source, rules, judge.wanted(settings))
     return shown.model_copy(update={"findings": (*read.findings, *shown.findings), "comments": read.comments})
 
 
@@ -285,21 +287,31 @@ def check(model: nn.Module | ExportedProgram, inputs: Any = None, *, training: b
     """Lints a live model, or a program that torch.export made of one.
 
     `inputs` is a tensor, a tuple of positional or a dict of named arguments of its forward; None infers them.
-    `training` says that the model is meant to be trained, `options` are settings.
+    `training` says that the model is meant to be trained, `options` are settings. What has no line of a source (the
+    nodes of a graph) stands in the first line of `<live>`, at its number, and is named.
+    Where the model is compiled, or `compile=True` or `select=["GL2"]` asks for it, torch's compiler is asked where it
+    breaks the graph; this resets what Dynamo has compiled in this process.
     Raises `TargetError` when its forward fails.
     """
+    from gradlint.frontends.recorder.generated import SHOWN
     from gradlint.frontends.recorder.live import record
-    from gradlint.proving import found_in, summary
-    from gradlint.registry import configured
+    from gradlint.graph_files import labels_of
+    from gradlint.graph_files import placed as at_number
+    from gradlint.proving import found_in, summary, unasked
+    from gradlint.registry import compiler_use, configured
 
     settings = Settings(**options)
     rules = configured(settings)
-    recording = record(model, inputs, training=training)
+    use = compiler_use(settings)
+    recording = record(model, inputs, training=training, use=use, seconds=settings.timeout)
+    labels = labels_of(next(recording.graphs()), SHOWN)
     wanted = selection(settings)
-    findings = distinct(f for f in found_in(recording.graphs(), rules) if wanted.shows(f))
+    found = (at_number(finding, SHOWN, labels) for finding in found_in(recording.graphs(), rules))
+    findings = distinct(f for f in found if wanted.shows(f))
     return Report(
         findings=tuple(sorted(findings, key=lambda f: f.order)),
         models=tuple(summary(graph) for graph in recording.graphs()),
+        remarks=tuple(unasked(recording.models)),
         files=0,
     )
 

@@ -228,7 +228,7 @@ class FunctionCheck:
     nodes: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Model:
     """One model of a graph: its name, where its class or factory stands, how it was captured, its parameters.
 
@@ -262,10 +262,15 @@ class Model:
     compiled: bool = False
     compilation: Compilation | None = None
 
-    @property
+    @cached_property
     def trainable(self) -> tuple[Parameter, ...]:
         """The registered parameters that require a gradient."""
         return tuple(p for p in self.parameters if p.trainable)
+
+    @cached_property
+    def read(self) -> dict[int, Parameter]:
+        """The registered parameters that some op reads, by their nodes."""
+        return {p.node: p for p in self.parameters if p.node is not None}
 
 
 class _Values:

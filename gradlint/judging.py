@@ -11,7 +11,7 @@ from gradlint.frame import Frame
 from gradlint.frontends.static.project import Project, relevant
 from gradlint.judged import Judged
 from gradlint.notebook import Notebook, OtherLanguageError
-from gradlint.registry import configured, fault
+from gradlint.registry import Selection, configured, fault, selection
 from gradlint.rule import Rule
 from gradlint.source import Source, SourceError
 from gradlint.suppress import unknown
@@ -30,7 +30,7 @@ class Judge:
     """Judges one file after the other; what is true for all of them (rules, the project's modules) is kept."""
 
     def __init__(self) -> None:
-        self._rules: dict[int, tuple[Settings, tuple[Rule, ...]]] = {}
+        self._rules: dict[int, tuple[Settings, tuple[Rule, ...], Selection]] = {}
         self._projects: dict[str, Project] = {}
 
     def file(self, path: str, settings: Settings) -> Judged:
@@ -47,7 +47,8 @@ class Judge:
     def source(self, source: Source, settings: Settings, symbol: str | None = None) -> Judged:
         """What a source shows, of it only the class or factory `symbol` if given, with the fixes."""
         rules = self.rules(settings)
-        return mended(judge_source(source, rules, self.project(settings), symbol), source, rules)
+        judged = judge_source(source, rules, self.project(settings), symbol)
+        return mended(judged, source, rules, self.wanted(settings))
 
     def project(self, settings: Settings) -> Project:
         """The project around the files of some settings; what was read of it is kept."""
@@ -57,9 +58,17 @@ class Judge:
 
     def rules(self, settings: Settings) -> tuple[Rule, ...]:
         """The configured rules of some settings; raises `UsageError` for a setting that none has."""
-        if id(settings) not in self._rules:
-            self._rules[id(settings)] = (settings, configured(settings))
-        return self._rules[id(settings)][1]
+        return self._chosen(settings)[1]
+
+    def wanted(self, settings: Settings) -> Selection:
+        """What a run with some settings wants to hear."""
+        return self._chosen(settings)[2]
+
+    def _chosen(self, settings: Settings) -> tuple[Settings, tuple[Rule, ...], Selection]:
+        known = self._rules.get(id(settings))
+        if known is None:
+            known = self._rules[id(settings)] = settings, configured(settings), selection(settings)
+        return known
 
 
 def judge_source(source: Source, rules: Iterable[Rule], project: Project, symbol: str | None = None) -> Judged:
@@ -87,14 +96,15 @@ def with_source(
     return proving.united(recorded, proving.read_source(source, rules, project, symbol))
 
 
-def mended(judged: Judged, source: Source, rules: Iterable[Rule]) -> Judged:
-    """A verdict with the fixes of its findings in a source; the parts that make fixes are imported for them only."""
-    fixable = {rule.code for rule in rules if rule.fixable()}
-    if not any(finding.code in fixable for finding in judged.findings):
+def mended(judged: Judged, source: Source, rules: Iterable[Rule], wanted: Selection) -> Judged:
+    """A verdict with the fixes of those of its findings that are wanted; what makes fixes is imported for them only."""
+    fixable = {rule.code: rule for rule in rules if rule.fixable()}
+    shown = {f.code for f in judged.findings if f.code in fixable and wanted.shows(f)}
+    if not shown:
         return judged
     from gradlint.fixes import attach
 
-    findings, failures = attach(judged.findings, rules, source)
+    findings, failures = attach(judged.findings, [fixable[code] for code in shown], source)
     return judged.model_copy(update={"findings": findings, "failures": (*judged.failures, *failures)})
 
 

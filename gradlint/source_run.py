@@ -63,7 +63,8 @@ def folder(settings: Settings) -> Path:
 def _key(settings: Settings) -> str:
     """The name of everything in some settings that a verdict depends on."""
     chosen = sorted(settings.select), sorted(settings.extend_select), sorted(settings.ignore)
-    return cache.key(__version__, *chosen, settings.rules, settings.compile)
+    shown = settings.notes, settings.per_file_ignores, settings.root
+    return cache.key(__version__, *chosen, *shown, settings.rules, settings.compile)
 
 
 def _judged(

@@ -178,9 +178,10 @@ class BiasBeforeNorm(GraphRule):
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         cancelled = {p.name for p in graph.model.trainable if len(p.shape) == 1 and _is_cancelled(graph, p)}
         groups: dict[Frame | None, list[Parameter]] = {}
+        kept = {p.made for p in graph.model.trainable if _is_bias_vector(p) and p.name not in cancelled}
         for parameter in graph.model.trainable:
             if parameter.name in cancelled:
-                groups.setdefault(_place(graph, parameter, cancelled), []).append(parameter)
+                groups.setdefault(_place(graph, parameter, kept), []).append(parameter)
         for place, biases in groups.items():
             yield self._said(graph, place, tuple(biases))
 
@@ -230,10 +231,13 @@ def _cancels(graph: ModelGraph, norm: Node, source: Node, bias: Parameter) -> bo
     return all(shape == bias.shape for shape in known) and bool(known or is_kind(source, ops.Kind.CONV))
 
 
-def _place(graph: ModelGraph, bias: Parameter, cancelled: set[str]) -> Frame | None:
-    """The call that made a bias; where that made others that have an effect, the call of the layer."""
-    same = [p for p in graph.model.trainable if p.made == bias.made and p.name.endswith(".bias") and len(p.shape) == 1]
-    if bias.made is not None and all(p.name in cancelled for p in same):
+def _is_bias_vector(parameter: Parameter) -> bool:
+    return parameter.name.endswith(".bias") and len(parameter.shape) == 1
+
+
+def _place(graph: ModelGraph, bias: Parameter, kept: set[Frame | None]) -> Frame | None:
+    """The call that made a bias; where that made others that have an effect (`kept`), the call of the layer."""
+    if bias.made is not None and bias.made not in kept:
         return bias.made
     layers = [graph.node(edge.target) for edge in graph.outgoing(bias.node)] if bias.node is not None else []
     return next((user_frame(node) for node in layers if node.kind is NodeKind.OP), bias.made)

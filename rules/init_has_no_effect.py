@@ -147,13 +147,15 @@ class InitHasNoEffect(GraphRule):
                 yield self._said(graph, call.name, call.frame, UNAPPLIED, ())
 
     def _overwritten(self, graph: ModelGraph) -> Iterator[Finding]:
-        filled: dict[Frame, list[tuple[Parameter, Initialisation]]] = {}
+        filled: dict[Frame, list[tuple[list[Initialisation], Initialisation]]] = {}
+        built = frozenset(graph.model.built.values())
         for parameter in graph.model.parameters:
-            for call in _own(graph, parameter):
+            own = list(_own(parameter, built))
+            for call in own:
                 assert call.frame is not None
-                filled.setdefault(call.frame, []).append((parameter, call))
+                filled.setdefault(call.frame, []).append((own, call))
         for place, group in filled.items():
-            later = [_later(graph, parameter, call) for parameter, call in group]
+            later = [_later(own, call) for own, call in group]
             if all(later) and _is_of_model(graph, place):
                 related = related_at(later[0].frame if later[0] else None, "the initialiser that counts")
                 yield self._said(graph, group[0][1].name, place, OVERWRITTEN, related)
@@ -184,9 +186,8 @@ def _is_copied_into(graph: ModelGraph) -> bool:
     return any(call.name in TAKING for call in calls)
 
 
-def _own(graph: ModelGraph, parameter: Parameter) -> Iterator[Initialisation]:
+def _own(parameter: Parameter, built: frozenset[Frame]) -> Iterator[Initialisation]:
     """The user's own initialiser calls on a whole parameter, those aside that stand where it is made."""
-    built = set(graph.model.built.values())
     line = parameter.made.line if parameter.made is not None else 0
     for call in parameter.initialisations:
         own = call.frame is not None and not call.library and call.frame not in built and call.frame.line != line
@@ -194,9 +195,8 @@ def _own(graph: ModelGraph, parameter: Parameter) -> Iterator[Initialisation]:
             yield call
 
 
-def _later(graph: ModelGraph, parameter: Parameter, call: Initialisation) -> Initialisation | None:
+def _later(own: list[Initialisation], call: Initialisation) -> Initialisation | None:
     """A random initialiser, of another line, that fills a parameter after a call."""
-    own = list(_own(graph, parameter))
     behind = own[len(own) - own[::-1].index(call) :]
     return next((other for other in behind if other.name in RANDOM and other.frame != call.frame), None)
 

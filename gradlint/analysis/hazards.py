@@ -97,7 +97,8 @@ def _denominator(graph: ModelGraph, call: Node) -> Node | Number | None:
 
 
 SCALES = ("mul", "div")
-LARGEST = frozenset("max amax logsumexp maximum log adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d".split())
+POOLS = frozenset({"adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"})
+LARGEST = POOLS | {"max", "amax", "logsumexp", "maximum", "log"}
 """What a hand-written softmax subtracts."""
 
 

@@ -55,8 +55,8 @@ def given(node: Node, names: tuple[str, ...], default: object) -> object:
 
 def parameters_of(graph: ModelGraph, node: Node) -> Iterator[Parameter]:
     """The registered parameters that an op reads as they are."""
-    read = {edge.source for edge in graph.incoming(node.id)}
-    return (parameter for parameter in graph.model.parameters if parameter.node in read)
+    read = sorted(edge.source for edge in graph.incoming(node.id))
+    return (graph.model.read[source] for source in read if source in graph.model.read)
 
 
 def built_at(graph: ModelGraph, node: Node) -> Frame | None:

@@ -13,7 +13,7 @@ from gradlint.frontends.static.part_places import building_places, call_places
 from gradlint.frontends.static.programs import Program
 from gradlint.frontends.static.project import ModuleSource
 from gradlint.frontends.static.record import hidden_values
-from gradlint.frontends.static.record.tensors_inside import named_modules, named_parameters
+from gradlint.frontends.static.record.tensors_inside import inner_modules, named_modules, named_parameters
 from gradlint.frontends.static.steps import backward_errors
 from gradlint.frontends.static.steps.followed_losses import followed
 from gradlint.frontends.static.steps.training_state import identity
@@ -51,6 +51,7 @@ class Tree:
     program: Program
     parts: dict[str, Instance | Layer] = field(default_factory=dict)
     parameters: dict[str, Tensor] = field(default_factory=dict)
+    read_at: dict[str, tuple[reads.Read, ...]] = field(default_factory=dict)
 
 
 Kind = tuple[str, frozenset[int]]
@@ -94,7 +95,7 @@ def _training(run: Run, model: Model, program: Program) -> TrainingStep:
 
 def _trees(run: Run, programs: list[Program]) -> Iterator[Tree]:
     """The modules that are part of no other; of several of one class with equal parts the one that is trained."""
-    inner = {id(part) for m in run.built.values() for name, part in named_modules(m) if name}
+    inner = inner_modules(run.built.values())
     chosen: dict[Kind, Tree] = {}
     for program in programs:
         for key in run.built:
@@ -345,16 +346,19 @@ def _is_read(tree: Tree, part: str) -> bool:
     return any(not (item and read.indexed) for read in _reads(owner, attribute))
 
 
-def _holders(tree: Tree, name: str) -> list[tuple[Instance | Layer, str]]:
-    parts = name.split(".")
-    return [_holder(tree, ".".join(parts[:depth])) for depth in range(1, len(parts) + 1)]
+def _reads_around(tree: Tree, name: str) -> tuple[reads.Read, ...]:
+    """The reads of a parameter or part, and of all modules around it; each name is looked at once."""
+    found = tree.read_at.get(name)
+    if found is None:
+        outer = name.rpartition(".")[0]
+        found = (*(_reads_around(tree, outer) if outer else ()), *_reads(*_holder(tree, name)))
+        tree.read_at[name] = found
+    return found
 
 
 def _is_read_elsewhere(run: Run, tree: Tree, name: str) -> bool:
     """Whether a function that did not run reads a parameter, or a module around it."""
-    return any(
-        read.function not in run.ran for owner, attribute in _holders(tree, name) for read in _reads(owner, attribute)
-    )
+    return any(read.function not in run.ran for read in _reads_around(tree, name))
 
 
 def _is_filled_elsewhere(run: Run, tree: Tree, name: str) -> bool:
@@ -365,7 +369,7 @@ def _is_filled_elsewhere(run: Run, tree: Tree, name: str) -> bool:
 
 def _is_moved(tree: Tree, name: str) -> bool:
     """Whether some function of the file moves a parameter, or a module around it, by hand."""
-    return any(read.moving for owner, attribute in _holders(tree, name) for read in _reads(owner, attribute))
+    return any(read.moving for read in _reads_around(tree, name))
 
 
 def _is_closed(run: Run, tree: Tree) -> bool:

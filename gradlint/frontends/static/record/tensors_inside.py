@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gradlint.frontends.static.values import (
@@ -125,6 +125,21 @@ def named_modules(
     for name, part in value.attributes.items():
         for option in alternatives_of(part):
             yield from named_modules(option, f"{prefix}.{name}" if prefix else name, seen)
+
+
+def inner_modules(modules: Iterable[Instance | Layer]) -> set[int]:
+    """The identities of the modules that lie in others."""
+    found: set[int] = set()
+    waiting: list[Value] = list(modules)
+    opened: set[int] = set()
+    while waiting:
+        module = waiting.pop()
+        if id(module) not in opened and isinstance(module, (Instance, Layer)) and is_module(module):
+            opened.add(id(module))
+            held = [option for part in module.attributes.values() for option in alternatives_of(part)]
+            found.update(id(part) for part in held if part is not module)
+            waiting += held
+    return found
 
 
 def alternatives_of(value: Value) -> tuple[Value, ...]:
