@@ -374,6 +374,11 @@ class ModelGraph:
         return _closure(sources, self._values.out_of, follow)
 
     @cached_property
+    def flowing(self) -> frozenset[int]:
+        """The nodes that a gradient from some target reaches."""
+        return frozenset(self.reaching(self.model.targets, lambda edge: edge.passage in _PASSING))
+
+    @cached_property
     def useful(self) -> frozenset[int]:
         """The nodes that some target is computed from, gradient or not."""
         return frozenset(self.reaching(self.model.targets))

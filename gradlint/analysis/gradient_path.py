@@ -115,8 +115,7 @@ def affected(model: Model, parameters: tuple[Parameter, ...]) -> dict[str, objec
 
 def would_learn(graph: ModelGraph, hidden: Hidden) -> bool:
     """Whether a gradient arrives at something hidden, so that only its registration is missing."""
-    flowing = graph.reaching(graph.model.targets, lambda edge: edge.open)
-    return any(node in flowing for node in hidden.nodes)
+    return not graph.flowing.isdisjoint(hidden.nodes)
 
 
 def counted(things: tuple[object, ...], word: str) -> str:

@@ -19,8 +19,7 @@ def learning(graph: ModelGraph) -> frozenset[int]:
 
 
 def _learning(graph: ModelGraph) -> frozenset[int]:
-    flowing = graph.reaching(graph.model.targets, lambda edge: edge.open)
-    return frozenset(flowing & learnt(graph))
+    return graph.flowing & learnt(graph)
 
 
 def learnt(graph: ModelGraph) -> frozenset[int]:

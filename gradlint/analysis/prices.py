@@ -137,7 +137,7 @@ def rehearsals(graph: ModelGraph) -> frozenset[Frame]:
 
     So a fixed point is sought, a rollout made, a target computed, before the same layers run with gradients.
     """
-    fed = graph.reaching(graph.model.targets, lambda edge: edge.open)
+    fed = graph.flowing
     learning: dict[Frame, bool] = {}
     for parameter in graph.model.trainable:
         for edge in graph.outgoing(parameter.node) if parameter.node is not None and parameter.node in graph else ():

@@ -7,7 +7,7 @@ and a closed one costs its reason's price. The closed edges on a parameter's che
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from itertools import groupby
 from weakref import WeakKeyDictionary
@@ -114,13 +114,13 @@ def measured(graph: ModelGraph) -> bool:
 def _starved(graph: ModelGraph, trainable: Iterable[Parameter]) -> list[Parameter]:
     """The parameters without a gradient: none arrived, or every way passes a gradient that is zero by construction."""
     targets = graph.model.targets
-    flowing = graph.reaching(targets, lambda edge: edge.open)
-    vanishing = graph.reaching(targets, _passes_something)
-    real = measured(graph)
+    flowing, real = graph.flowing, measured(graph)
+    closed = any(p.node not in flowing for p in trainable)
+    vanishing = graph.reaching(targets, _passes_something) if closed else flowing
     return [p for p in trainable if _is_starved(p, flowing, vanishing, real)]
 
 
-def _is_starved(parameter: Parameter, flowing: set[int], vanishing: set[int], real: bool) -> bool:
+def _is_starved(parameter: Parameter, flowing: Set[int], vanishing: Set[int], real: bool) -> bool:
     if real and parameter.gradient is GradientState.NONE:
         return True
     if parameter.node is None:

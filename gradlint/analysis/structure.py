@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from gradlint import ops
-from gradlint.graph import Edge, Initialisation, ModelGraph, Node, NodeKind, Parameter
+from gradlint.graph import Initialisation, ModelGraph, Node, NodeKind, Parameter
 
 MATRIX = 2
 """Axes that a weight has at least; a bias and the affine parameters of a norm have one."""
@@ -139,7 +139,7 @@ class _Facts:
     and convolutions that use them as they are, those with an open way to such an op that gets a gradient, and the
     values without a history, parameters aside, that each node's gradient leads to, as a set of bits."""
 
-    flowing: set[int]
+    flowing: frozenset[int]
     static: frozenset[int]
     weighted: dict[int, Parameter]
     before_weights: frozenset[int]
@@ -147,14 +147,10 @@ class _Facts:
 
 
 def _facts(graph: ModelGraph) -> _Facts:
-    flowing, static, weighted = graph.reaching(graph.model.targets, _is_open), _static(graph), _weighted(graph)
+    flowing, static, weighted = graph.flowing, _static(graph), _weighted(graph)
     numbers = sorted(node.id for node in graph.nodes)
     before = _before(graph, numbers, flowing & weighted.keys())
     return _Facts(flowing, static, weighted, before, _origins(graph, numbers, static))
-
-
-def _is_open(edge: Edge) -> bool:
-    return edge.open
 
 
 def _static(graph: ModelGraph) -> frozenset[int]:
@@ -189,7 +185,7 @@ def _viewed(graph: ModelGraph, node: int) -> int:
     return node
 
 
-def _before(graph: ModelGraph, numbers: list[int], weighing: set[int]) -> frozenset[int]:
+def _before(graph: ModelGraph, numbers: list[int], weighing: frozenset[int]) -> frozenset[int]:
     """The nodes with an open way to one of some ops behind them; edges lead from lower to higher numbers."""
     found: set[int] = set()
     for number in reversed(numbers):
