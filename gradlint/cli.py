@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -228,6 +229,41 @@ def graph(
     made = report.render(form, graph_of(target, settings), levels)
     if output is None:
         say(str(made))
+    else:
+        write_file(output, made)
+    return CLEAN
+
+
+@app.command()
+def profile(
+    target: Annotated[str, typer.Argument(help="A file, model.py:Net, hf:NAME, timm:NAME, .onnx or .pt2.")],
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text or json.")] = "text",
+    tensorboard: Annotated[Path | None, typer.Option(metavar="DIR", help="Write event files there too.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a file.")] = None,
+    source: Annotated[bool, typer.Option("--source", "--no-trace", help="Import nothing of the user's.")] = False,
+    inputs: Inputs = None,
+    config: Config = None,
+    isolated: Isolated = False,
+    timeout: Seconds = None,
+    memory: Mebibytes = None,
+    quiet: Quiet = None,
+    color: Color = None,
+) -> int:
+    """Show how large the gradient of every layer is at the start of training, measured and predicted."""
+    given = {key: value for key, value in locals().items() if key not in ("target", "form", "tensorboard", "output")}
+    given["depth"] = _depth(given.pop("source"), False)
+    settings = run_settings([target], settings_tree(given))
+    from gradlint.report import profile as report
+
+    report.check(form, tensorboard is not None)
+    announce([target], settings)
+    graphs = report.measured(target, settings)
+    if tensorboard is not None:
+        note(report.to_tensorboard(graphs, tensorboard))
+    painted = output is None and colored(settings.color)
+    made = report.render(form, graphs, color=painted, width=shutil.get_terminal_size((100, 24)).columns)
+    if output is None:
+        say(made)
     else:
         write_file(output, made)
     return CLEAN

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from gradlint.frame import Frame
 
 
+UNTRACED = "untraced:"
+"""How the native name of a node begins that stands for a place in a source at which the compiler breaks; behind it
+stands one of these, or the name of what the compiler does not trace."""
+
+NUMBER, TEXT, SHAPE, DEFINITION = "number", "text", "shape", "class"
+
+
 @dataclass(frozen=True, slots=True)
 class Break:
     """A place where the compiler ended its graph and Python went on.
@@ -43,7 +50,8 @@ class Refusal:
 class Compilation:
     """What the compiler made of a model on one set of inputs: the number of its `graphs`, and what went wrong.
 
-    `tried_export` says that `torch.export` was asked too; without a refusal it took the model.
+    `tried_export` says that `torch.export` was asked too; without a refusal it took the model. `untried` is why the
+    compiler was not asked, or not to the end, where the program or the user wanted it to be; empty where it was.
     """
 
     graphs: int
@@ -51,3 +59,4 @@ class Compilation:
     recompilations: tuple[Recompilation, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     tried_export: bool = False
+    untried: str = ""

@@ -150,7 +150,9 @@ class Skipped(_Frozen):
 
 
 class Report(_Frozen):
-    """Everything that one run has to say; `stale` counts the findings of the baseline that are gone."""
+    """Everything that one run has to say; `stale` counts the findings of the baseline that are gone, `remarks` say what
+    of a file that was judged was not looked at.
+    """
 
     findings: tuple[Finding, ...] = ()
     models: tuple[ModelReport, ...] = ()
@@ -160,6 +162,7 @@ class Report(_Frozen):
     stale: int = 0
     failures: tuple[Failure, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def worst(self) -> Severity | None:
         """The highest severity among the findings; None when there are none."""

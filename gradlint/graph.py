@@ -160,9 +160,13 @@ class Initialisation:
     library: bool = False
 
 
+UNKNOWN_SIZE = -1
+"""Size of an axis of a parameter that source does not tell."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A registered parameter of a model.
+    """A registered parameter of a model; `UNKNOWN_SIZE` in its shape counts as one element.
 
     `node` is its value in the graph (None: the forward never touched it); `unused_part` then is the largest part of the
     model around it that was not touched either, `made` the place that built it, `owner_read` whether code of the file

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from gradlint.config import Settings
 from gradlint.errors import InternalError, TargetError, UsageError
 from gradlint.finding import Failure, Finding
+from gradlint.frame import Frame
 from gradlint.judged import Judged
 from gradlint.registry import fault
 from gradlint.worker import Limits, Outcome, Worker
 
 if TYPE_CHECKING:
     from gradlint.graph import ModelGraph, Node
-    from gradlint.recording import Recording
+    from gradlint.recording import Fault, Recording
 
 Reader = Callable[[str, Settings], "Recording"]
 """From a path to its graph; raises `TargetError` with one line when the file holds none that can be read."""
@@ -166,17 +167,26 @@ def judge(path: str, settings: Settings) -> Judged:
     form = format_of(path)
     assert form is not None
     rules = configured(settings)
-    graphs = list(form.reader(path, settings).graphs())
-    labels = _labels(graphs[0], path) if graphs else {}
+    recording = form.reader(path, settings)
+    graphs = list(recording.graphs())
+    labels = labels_of(graphs[0], path) if graphs else {}
+    unrunnable = (placed(_unrunnable(one, path), path, {}) for one in recording.faults)
     return Judged(
-        findings=tuple(_placed(finding, path, labels) for finding in found_in(graphs, rules)),
+        findings=(*unrunnable, *(placed(finding, path, labels) for finding in found_in(graphs, rules))),
         models=tuple(map(summary, graphs)),
         sight=sight(graphs, [rule for rule in rules if isinstance(rule, GraphRule)]),
     )
 
 
-def _labels(graph: ModelGraph, path: str) -> dict[int, str]:
-    """The names of nodes by the lines that stand for them; of several at one place that of the first."""
+def _unrunnable(one: Fault, path: str) -> Finding:
+    """The finding of what is wrong with a graph as a program, at the number of its node."""
+    name = Path(path).name
+    found = fault("GL003", path, Frame(path, one.number + 1), model=name, why=one.why, remedy=one.remedy)
+    return found.model_copy(update={"message": f"`{name}` {one.why}"})
+
+
+def labels_of(graph: ModelGraph, path: str) -> dict[int, str]:
+    """The names of nodes by the lines of `path` that stand for them; of several at one place that of the first."""
     found: dict[int, str] = {}
     for node in graph.nodes:
         place = node.at
@@ -185,7 +195,7 @@ def _labels(graph: ModelGraph, path: str) -> dict[int, str]:
     return found
 
 
-def _placed(finding: Finding, path: str, labels: Mapping[int, str]) -> Finding:
+def placed(finding: Finding, path: str, labels: Mapping[int, str]) -> Finding:
     """A finding in a file that has no lines: in its first line, at the number of the node, which is named.
 
     Front-ends give the n-th node the line n + 1, and leave the first one to the file as a whole.

@@ -38,7 +38,7 @@ class Judged(BaseModel):
 
     `dependencies` are the other files that were read to judge it, and the places where one was looked for in vain;
     `comments` says that its source has comments for gradlint, which are read when all findings are known; `skipped`
-    why it was not judged at all.
+    why it was not judged at all, `remarks` what else was not looked at.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +49,7 @@ class Judged(BaseModel):
     dependencies: tuple[str, ...] = ()
     comments: bool = False
     skipped: str = ""
+    remarks: tuple[str, ...] = ()
     sight: Sight = Sight()
 
     def encoded(self) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from gradlint.analysis.reach import reach
+from gradlint.analysis.verdicts import profile
 from gradlint.finding import Evidence, Finding, GradientSize, ModelReport, same_fault
 from gradlint.frame import Frame
-from gradlint.graph import ModelGraph, Parameter
+from gradlint.graph import Model, ModelGraph
 from gradlint.judged import Judged, Sight
 from gradlint.registry import RUN_FAMILY
 from gradlint.rule import GraphRule, Rule, TrainingRule
@@ -134,10 +135,20 @@ def _named(parameters: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in parameters if "<" not in name)
 
 
-def _profile(parameters: Iterable[Parameter]) -> Iterator[GradientSize]:
-    """The sizes of gradients that are known: a graph that was only read has none."""
-    known = (parameter for parameter in parameters if parameter.measured_rms is not None)
-    return (GradientSize(parameter=p.name, measured_rms=p.measured_rms) for p in known)
+def gradient_profile(graph: ModelGraph) -> tuple[GradientSize, ...]:
+    """The gradients of the trainable parameters, as far as they are measured or can be predicted."""
+    return tuple(
+        GradientSize(parameter=one.parameter.name, predicted_rms=one.predicted, measured_rms=one.measured)
+        for one in profile(graph)
+        if one.size is not None
+    )
+
+
+def unasked(models: Iterable[Model]) -> Iterator[str]:
+    """One line for every model about which the compiler was to be asked and was not."""
+    for model in models:
+        if model.compilation and model.compilation.untried:
+            yield f"{model.name}: torch's compiler was not asked where it breaks, since {model.compilation.untried}"
 
 
 def summary(graph: ModelGraph) -> ModelReport:
@@ -157,5 +168,6 @@ def summary(graph: ModelGraph) -> ModelReport:
         elements_reached=sum(p.elements for p in trainable if p.name not in starved),
         starved=_named(result.starved),
         unused=_named(result.unused),
-        gradient_profile=tuple(_profile(trainable)),
+        # Many models are read at once where sources are: what each would predict is for `gradlint profile`.
+        gradient_profile=gradient_profile(graph) if model.capture != READ else (),
     )

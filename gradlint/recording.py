@@ -10,18 +10,28 @@ from pydantic import TypeAdapter, ValidationError
 
 from gradlint.compilation import Compilation
 from gradlint.errors import TargetError
-from gradlint.graph import Edge, Frame, Model, ModelGraph, Node, NodeKind, Passage, Reason, ValueKind
+from gradlint.graph import Edge, Frame, Model, ModelGraph, Node, NodeKind, Passage, Reason, Signal, ValueKind
 from gradlint.training import Event, TrainingStep
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a graph out of a file as a program, at a node of a number (from 1), and what to do."""
+
+    number: int
+    why: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
-    """The values of one run, and the models that took part in it."""
+    """The values of one run, and the models that took part in it; `faults` are those of a file that no process ran."""
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     models: tuple[Model, ...]
     training: TrainingStep | None = None
+    faults: tuple[Fault, ...] = ()
 
     def with_paths(self, shown: Callable[[str], str]) -> Recording:
         """The same recording with every file named as `shown` names it."""
@@ -138,7 +148,12 @@ def _encode_node(node: Node, frames: dict[Frame, int]) -> list[Any]:
         node.grad_enabled,
         None if node.grad_frame is None else frames.setdefault(node.grad_frame, len(frames)),
         node.inplace,
+        _encode_signal(node.measured),
     ]
+
+
+def _encode_signal(signal: Signal | None) -> list[float | None] | None:
+    return None if signal is None else [signal.rms, signal.mean, signal.gradient_rms, signal.dead, signal.saturated]
 
 
 def decode(data: dict[str, Any]) -> Recording:
@@ -172,6 +187,7 @@ def _decode_nodes(rows: Iterable[list[Any]], frames: list[Frame]) -> Iterator[No
         grad,
         place,
         inplace,
+        signal,
     ) in rows:
         yield Node(
             id=number,
@@ -189,4 +205,5 @@ def _decode_nodes(rows: Iterable[list[Any]], frames: list[Frame]) -> Iterator[No
             grad_enabled=grad,
             grad_frame=None if place is None else frames[place],
             inplace=inplace,
+            measured=None if signal is None else Signal(*signal),
         )

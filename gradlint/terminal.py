@@ -79,6 +79,8 @@ def publish(report: Report, settings: Settings) -> None:
 
         for item in report.skipped:
             note(f"{item.path} is left out: {item.why}")
+        for remark in report.remarks:
+            note(remark)
         for line in summary(report):
             note(line)
 

@@ -17,7 +17,7 @@ from gradlint.finding import Failure, Finding
 from gradlint.frame import Frame
 from gradlint.graph import Edge, ModelGraph, Parameter
 from gradlint.judged import Judged
-from gradlint.proving import found_in, sight, summary
+from gradlint.proving import found_in, sight, summary, unasked
 from gradlint.recording import Recording, decode
 from gradlint.registry import compiler_use, fault
 from gradlint.rule import GraphRule, Rule
@@ -52,6 +52,7 @@ def traced(target: Target, rules: tuple[Rule, ...], settings: Settings, workers:
         models=tuple(summary(graph) for graph in recording.graphs()),
         sight=sight(recording.graphs(), [rule for rule in rules if isinstance(rule, GraphRule)]),
         failures=tuple(failure.model_copy(update={"path": target.path or target.text}) for failure in failed),
+        remarks=tuple(unasked(recording.models)),
     )
 
 

@@ -196,6 +196,7 @@ from pydantic import Field
 
 from gradlint import ops
 from gradlint.analysis.gradient_path import affected
+from gradlint.analysis.gradient_profile import sizes, told
 from gradlint.analysis.structure import HEALTHY, Run, runs
 from gradlint.finding import Evidence, Finding, Related, Severity
 from gradlint.graph import ModelGraph, Node
@@ -209,7 +210,8 @@ class DeepSaturatingStack(GraphRule):
     code = "GL401"
     severity = Severity.WARNING
     message = (
-        "{depth} saturating activations in a row ({names}), each of which shrinks the gradient; {allowed} are accepted"
+        "{depth} saturating activations in a row ({names}), each of which shrinks the gradient{profile}; "
+        "{allowed} are accepted"
     )
     advice = "use ReLU or GELU with He initialisation, or put a normalisation or a skip connection between them"
     allowed: int = Field(3, ge=0, description="Longest accepted row of saturating activations.")
@@ -224,18 +226,19 @@ class DeepSaturatingStack(GraphRule):
                 yield self._said(graph, run, row)
 
     def _said(self, graph: ModelGraph, run: Run, row: tuple[Node, ...]) -> Finding:
-        ratio = run.gradient_ratio
-        steep = _bound(row) < self.healthy
-        small = ratio is not None and ratio < self.healthy
+        known = sizes(graph, run)
+        ratio = known.ratio if known is not None else None
+        small = ratio < self.healthy if ratio is not None else _bound(row) < self.healthy
         return self.found(
             row[0].at,
             path=graph.model.path,
-            severity=self.severity if steep or small else Severity.NOTE,
-            evidence=Evidence.MEASURED if small and not steep else Evidence.GRAPH,
+            severity=self.severity if small else Severity.NOTE,
+            evidence=known.evidence if known is not None and ratio is not None else Evidence.GRAPH,
             related=_others(row),
             depth=len(row),
             names=", ".join(dict.fromkeys(node.op for node in row)),
             allowed=self.allowed,
+            profile=f": {told(run, known)}" if known is not None and small else "",
             extra=affected(graph.model, run.weights) | {"module": row[0].module or None},
         )
 

@@ -165,14 +165,16 @@ from typing import Any
 
 from gradlint.analysis.compiler import breaks, chain, severity, unsaid
 from gradlint.analysis.operands import inputs, once
-from gradlint.compilation import Break
+from gradlint.compilation import DEFINITION, NUMBER, SHAPE, TEXT, UNTRACED, Break
 from gradlint.finding import Finding, Severity
 from gradlint.frame import Frame
 from gradlint.graph import ModelGraph, Node
 from gradlint.rule import GraphRule, user_frame
 
 NUMBERS = frozenset({"item", "tolist", "__float__", "__int__", "__complex__", "equal", "allclose", "is_nonzero"})
-SHAPED_BY_VALUES = frozenset({"nonzero", "masked_select", "unique", "unique_consecutive", "bincount", "argwhere"})
+SHAPED_BY_VALUES = frozenset(
+    {"nonzero", "masked_select", "unique", "unique_consecutive", "bincount", "argwhere", "combinations"}
+)
 INDEXING, WHERE, MASK = "getitem", "where", "bool"
 TRUTH = "__bool__"
 BREAK = "graph break: {why}"
@@ -220,11 +222,23 @@ def _remedy(found: Break) -> str:
     return f"{PLACE}; torch's hint: {hint}" if hint else PLACE
 
 
+WHY = {
+    NUMBER: "python takes a number out of a tensor",
+    TEXT: "python writes the values of a tensor as text",
+    SHAPE: "the result's shape depends on a tensor's values",
+    DEFINITION: "a class is defined while the model runs",
+}
+"""Why Dynamo ends its graph (torch 2.13 with its default settings)."""
+
+
 def _why(graph: ModelGraph, node: Node) -> str:
-    """Why Dynamo ends its graph at a call (torch 2.13 with its default settings); empty where it does not."""
+    """Why Dynamo ends its graph at a call; empty where it does not."""
+    if node.native.startswith(UNTRACED):
+        what = node.native.removeprefix(UNTRACED)
+        return WHY.get(what) or f"dynamo does not trace `{what}`"
     if node.op in NUMBERS:
-        return "python takes a number out of a tensor"
+        return WHY[NUMBER]
     masked = node.op == INDEXING and any((read.dtype or "").endswith(MASK) for read in inputs(graph, node)[1:])
     positions = node.op == WHERE and len(inputs(graph, node)) == 1 and not node.literals
     shaped = masked or positions or node.op in SHAPED_BY_VALUES
-    return "the result's shape depends on a tensor's values" if shaped else ""
+    return WHY[SHAPE] if shaped else ""

@@ -169,6 +169,7 @@ from pydantic import Field
 
 from gradlint.analysis.deployed import folds_norms
 from gradlint.analysis.gradient_path import affected
+from gradlint.analysis.gradient_profile import sizes, told
 from gradlint.analysis.structure import HEALTHY, Layer, Run, initialised_by, runs
 from gradlint.finding import Evidence, Finding, Severity
 from gradlint.graph import ModelGraph
@@ -194,18 +195,15 @@ class MissingNormalization(GraphRule):
                 yield from self._judged(graph, run)
 
     def _judged(self, graph: ModelGraph, run: Run) -> Iterator[Finding]:
-        ratio = run.gradient_ratio
-        if ratio is None:
+        known = sizes(graph, run)
+        ratio = known.ratio if known is not None else None
+        if known is None or ratio is None:
             plain = all(initialised_by(weight) is None for weight in run.weights)
             yield self._said(graph, run, Evidence.GRAPH, plain, "so their scales multiply")
         elif not self.healthy <= ratio <= 1 / self.healthy:
-            why = f"the first gets {self._lost(ratio)} of the last one's gradient"
-            yield self._said(graph, run, Evidence.MEASURED, True, why)
+            yield self._said(graph, run, known.evidence, True, f"so {told(run, known)}")
         elif not any(map(_scaled_by_hand, run.layers)):
-            yield self._said(graph, run, Evidence.MEASURED, False, "though the gradient keeps its size at the start")
-
-    def _lost(self, ratio: float) -> str:
-        return f"under {self.healthy:.2g}" if ratio < self.healthy else f"over {1 / self.healthy:.2g} times"
+            yield self._said(graph, run, known.evidence, False, "though the gradient keeps its size at the start")
 
     def _said(self, graph: ModelGraph, run: Run, evidence: Evidence, harmful: bool, why: str) -> Finding:
         return self.found(

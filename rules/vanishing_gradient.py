@@ -105,8 +105,8 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from gradlint.analysis.gradient_path import affected
-from gradlint.analysis.gradient_profile import Slope, is_gradual, slopes
-from gradlint.finding import Evidence, Finding, Severity
+from gradlint.analysis.gradient_profile import Slope, is_gradual, slopes, told
+from gradlint.finding import Finding, Severity
 from gradlint.graph import ModelGraph
 from gradlint.rule import GraphRule
 
@@ -114,14 +114,14 @@ from gradlint.rule import GraphRule
 class VanishingGradient(GraphRule):
     code = "GL402"
     severity = Severity.WARNING
-    message = "`{first}` gets under {bound:g} of the gradient of `{last}`: {cause}"
+    message = "{profile}: {cause}"
     advice = "use He initialisation before ReLU, another activation for one that saturates, or a norm between"
     needs_recording = True
     bound: float = Field(1e-3, gt=0, lt=1, description="Share of the last weight's gradient that the first should get.")
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         for slope in slopes(graph):
-            if slope.ratio < self.bound and is_gradual(slope, self.bound):
+            if is_gradual(slope, self.bound):
                 yield self._said(graph, slope)
 
     def _said(self, graph: ModelGraph, slope: Slope) -> Finding:
@@ -129,10 +129,8 @@ class VanishingGradient(GraphRule):
         return self.found(
             weights[0].made,
             path=graph.model.path,
-            evidence=Evidence.MEASURED,
-            first=weights[0].name,
-            last=weights[-1].name,
-            bound=self.bound,
+            evidence=slope.sizes.evidence,
+            profile=told(slope.run, slope.sizes),
             cause=slope.cause,
             extra=affected(graph.model, weights),
         )

@@ -266,7 +266,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from pydantic import Field
+
 from gradlint import ops
+from gradlint.analysis.gains import kept
 from gradlint.analysis.gradient_path import affected, counted
 from gradlint.analysis.structure import SUMS, Layer, Run, initialised_by, is_rectifier, runs
 from gradlint.code import Code
@@ -291,20 +294,27 @@ class XavierBeforeRelu(GraphRule):
     message = "`{function}` is made for tanh, and the ReLU behind {count} halves the signal's power"
     advice = "use nn.init.{better}(weight, nonlinearity='relu'), or gain=nn.init.calculate_gain('relu')"
 
-    def check(self, graph: ModelGraph) -> Iterator[Finding]:
-        hidden = [layer for run in runs(graph) if not run.bypassed for layer in _hidden(run)]
-        found = [(call, layer) for layer in hidden if (call := _xavier(layer)) and _meets_rectifier(layer)]
-        blamed = [(call, layer) for call, layer in found if not _serves_attention(graph, call)]
-        blamed.sort(key=lambda pair: _place(pair[0]))
-        for _, group in groupby(blamed, key=lambda pair: _place(pair[0])):
-            yield self._said(graph, list(group))
+    kept: float = Field(
+        0.5, gt=0, le=1, description="Share of the signal's size that is left behind its layers, below which it warns."
+    )
 
-    def _said(self, graph: ModelGraph, group: list[tuple[Initialisation, Layer]]) -> Finding:
+    def check(self, graph: ModelGraph) -> Iterator[Finding]:
+        hidden = [(run, layer) for run in runs(graph) if not run.bypassed for layer in _hidden(run)]
+        found = [(call, layer, run) for run, layer in hidden if (call := _xavier(layer)) and _meets_rectifier(layer)]
+        blamed = [(call, layer, run) for call, layer, run in found if not _serves_attention(graph, call)]
+        blamed.sort(key=lambda one: _place(one[0]))
+        for _, group in groupby(blamed, key=lambda one: _place(one[0])):
+            members = list(group)
+            healthy = all(kept(graph, run, _xavier) >= self.kept for _, _, run in members)
+            yield self._said(graph, [(call, layer) for call, layer, _ in members], healthy)
+
+    def _said(self, graph: ModelGraph, group: list[tuple[Initialisation, Layer]], healthy: bool) -> Finding:
         call = group[0][0]
         weights = tuple({layer.weight.name: layer.weight for _, layer in group}.values())
         return self.found(
             call.frame,
             path=graph.model.path,
+            severity=Severity.NOTE if healthy else self.severity,
             function=call.name,
             better=HE[call.name],
             count=counted(weights, "weight"),

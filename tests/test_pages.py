@@ -50,6 +50,8 @@ CATALOGUE = {
     "GL301": ("xavier-before-relu", "warning"),
     "GL302": ("he-before-saturating", "note"),
     "GL303": ("constant-weight", "error"),
+    "GL304": ("weights-too-large", "warning"),
+    "GL305": ("weights-too-small", "warning"),
     "GL306": ("uninitialised-parameter", "error"),
     "GL307": ("init-has-no-effect", "warning"),
     "GL401": ("deep-saturating-stack", "warning"),

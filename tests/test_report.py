@@ -155,7 +155,7 @@ def test_json_has_every_field_of_the_interface() -> None:
     assert list(data)[:2] == ["schema_version", "gradlint"]
     assert set(data) == {
         *("schema_version", "gradlint", "findings", "models", "files", "suppressed", "baselined", "failures"),
-        *("stale", "skipped"),
+        *("stale", "skipped", "remarks"),
     }
     assert data["findings"][0]["severity"] == "error"
     assert data["findings"][0]["related"] == [

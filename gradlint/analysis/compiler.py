@@ -36,7 +36,8 @@ def unsaid(graph: ModelGraph, nodes: Iterable[Node]) -> Iterator[Node]:
     Behind a break in a loop the rest of a function is left to Python, and nothing is said of it.
     """
     compilation = graph.model.compilation
-    if graph.model.capture in WHOLE or (compilation is not None and not compilation.breaks):
+    asked = compilation is not None and not compilation.untried
+    if graph.model.capture in WHOLE or (asked and not compilation.breaks):
         return
     told = {
         (frame.path, line)

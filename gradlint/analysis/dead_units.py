@@ -19,7 +19,7 @@ from gradlint.analysis.operands import inputs, literal, number, operand, pair
 from gradlint.analysis.signals import only_reader, signal, signals, weight_of
 from gradlint.analysis.structure import initialised_by
 from gradlint.analysis.values_of import domain
-from gradlint.graph import Initialisation, ModelGraph, Node, NodeKind, Parameter
+from gradlint.graph import UNKNOWN_SIZE, Initialisation, ModelGraph, Node, NodeKind, Parameter
 
 NO_END = math.inf
 
@@ -155,8 +155,8 @@ def _is_hidden(graph: ModelGraph, node: Node) -> bool:
 
 def _bias(graph: ModelGraph, layer: Node) -> Parameter | None:
     """The last parameter with one axis that a layer reads."""
-    named = {p.node: p for p in graph.model.trainable if p.node is not None and len(p.shape) == 1}
-    found = [named[one.id] for one in inputs(graph, layer) if one.id in named]
+    read = (graph.model.read.get(one.id) for one in inputs(graph, layer))
+    found = [p for p in read if p is not None and p.trainable and len(p.shape) == 1]
     if is_kind(layer, ops.Kind.NORM):
         return found[1] if len(found) > 1 else None
     return found[-1] if found else None
@@ -194,8 +194,7 @@ def _spread(graph: ModelGraph, layer: Node) -> float | None:
 
 def _is_plain_norm(graph: ModelGraph, layer: Node) -> bool:
     """Whether the scale of a norm is what its constructor made it."""
-    named = {p.node: p for p in graph.model.parameters if p.node is not None}
-    scales = [named[one.id] for one in inputs(graph, layer) if one.id in named]
+    scales = [read for one in inputs(graph, layer) if (read := graph.model.read.get(one.id)) is not None]
     call = initialised_by(scales[0]) if scales else None
     return call is None or call.name == "ones_" or _interval(call) == (1.0, 1.0)
 
@@ -208,6 +207,7 @@ def _power(graph: ModelGraph, layer: Node) -> float:
 def _gain(graph: ModelGraph, layer: Node, weight: Parameter) -> float | None:
     """The standard deviation of a layer's result for inputs of unit power, by the initialiser of its weight."""
     fan = math.prod(weight.shape[1:])
+    known = UNKNOWN_SIZE not in weight.shape[1:]
     last = initialised_by(weight)
     if last is None:
         return DEFAULT if layer.module in graph.model.built else None
@@ -216,8 +216,8 @@ def _gain(graph: ModelGraph, layer: Node, weight: Parameter) -> float | None:
         return scheme if not set(last.arguments) - {"nonlinearity", "mode"} else None
     if last.name in ("normal_", "trunc_normal_"):
         std = number(last.arguments.get("std", last.arguments.get("1", 1.0)))
-        return None if std is None else std * math.sqrt(fan)
+        return std * math.sqrt(fan) if std is not None and known else None
     if last.name == "uniform_":
         found = _interval(last)
-        return None if found is None else max(map(abs, found)) * math.sqrt(fan)
+        return max(map(abs, found)) * math.sqrt(fan) if found is not None and known else None
     return None

@@ -20,118 +20,53 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.graph_break_snippets import FIRST, SECOND
+
 RULES = ("GL201", "GL202", "GL203")
+SETS = {"first": FIRST, "second": SECOND, "all": {**FIRST, **SECOND}}
 
-SNIPPETS = {
-    "item": "x = x * x.abs().mean().item()",
-    "float of a tensor": "x = x * float(x.abs().mean())",
-    "int of a tensor": "x = x + int(x.abs().sum())",
-    "tolist": "x = x * len(x[0].tolist())",
-    "tolist of values": "x = x * max(x[0].tolist())",
-    "branch on a sum": "x = x + 1 if x.sum() > 0 else x - 1",
-    "if statement": "if x.mean() > 0.5:\n    x = x * 2",
-    "if all": "if (x > 0).all():\n    x = x * 2",
-    "if isnan any": "if torch.isnan(x).any():\n    x = torch.zeros_like(x)",
-    "while": "while x.abs().max() > 100:\n    x = x / 2",
-    "assert": "assert torch.isfinite(x).all()",
-    "assert with a message": "assert x.max() < 100, f'too large: {x.max()}'",
-    "elif": "if self.scale is not None:\n    x = x * 2\nelif x.norm() > 10:\n    x = x / 10",
-    "comprehension": "x = x * sum([1 for row in x if row.sum() > 0])",
-    "chained comparison": "x = x * 2 if 0 < x.mean() < 1 else x",
-    "min of two": "x = x * min(x.max(), x.mean())",
-    "round of item": "x = x * round(x.std().item(), 3)",
-    "f-string": "name = f'{x.mean()}'\nx = x * len(name)",
-    "raise": "if x.isnan().any():\n    raise ValueError('not a number')",
-    "bool": "x = x * (2 if bool(x.any()) else 1)",
-    "boolean and": "x = x * 2 if self.training and x.max() > 3 else x",
-    "not": "x = x * 2 if not x.any() else x",
-    "torch.equal": "if torch.equal(x, x * 2):\n    x = x + 1",
-    "torch.allclose": "if torch.allclose(x, x * 2):\n    x = x + 1",
-    "range of a tensor": "for _ in range(int(x.abs().max())):\n    x = x / 2",
-    "boolean mask": "x = x + x[x > 0].sum()",
-    "nonzero": "x = x + x.nonzero().shape[0]",
-    "torch.where one argument": "x = x + torch.where(x > 0)[0].sum()",
-    "masked_select": "x = x + x.masked_select(x > 0).mean()",
-    "unique": "x = x + x.unique().numel()",
-    "argwhere": "x = x + torch.argwhere(x > 0).numel()",
-    "bincount": "x = x + torch.bincount(x.abs().long().flatten()).sum()",
-    "print": "print(x.shape)",
-    "print of a tensor": "print(x)",
-    "logging": "log.info('mean %s', x.shape)",
-    "logging of a value": "log.info('mean %s', x.mean().item())",
-    "logging.warning": "logging.warning('large')",
-    "warnings.warn": "warnings.warn('large')",
-    "sys.stdout": "sys.stdout.write('x')",
-    "open": "open(os.devnull, 'w').write('x')",
-    "time.time": "x = x + 0 * time.time()",
-    "time.sleep": "time.sleep(0)",
-    "perf_counter": "x = x + 0 * time.perf_counter()",
-    "datetime": "x = x + 0 * datetime.datetime.now().second",
-    "random": "x = x * random.random()",
-    "random.choice": "x = x * random.choice([1, 2])",
-    "numpy random": "x = x * float(np.random.rand())",
-    "uuid": "x = x + 0 * len(str(uuid.uuid4()))",
-    "torch.save": "torch.save(x, io.BytesIO())",
-    "json": "json.dumps({'a': x.shape[0]})",
-    "data_ptr": "x = x + 0 * x.data_ptr()",
-    "os.getenv": "x = x * (2 if os.getenv('SCALE') else 1)",
-    "subprocess": "subprocess.run(['true'])",
-    "deepcopy": "x = x + copy.deepcopy(x.detach())",
-    "global": "global STEPS\nSTEPS = STEPS + 1",
-    "shape": "x = x * 2 if x.shape[0] > 1 else x",
-    "dimension": "if x.dim() == 2:\n    x = x.unsqueeze(1).squeeze(1)",
-    "flag": "x = x * 2 if self.training else x",
-    "setting": "x = x * 2 if self.scale is None else x * self.scale",
-    "none": "y = None\nif y is not None:\n    x = x + y",
-    "dtype": "if x.dtype == torch.float32:\n    x = x * 1.0",
-    "floating": "if x.is_floating_point():\n    x = x * 1.0",
-    "where": "x = torch.where(x > 0, x, -x)",
-    "masked_fill": "x = x.masked_fill(x > 3, 0.0)",
-    "product with a mask": "x = x * (x > 0)",
-    "index by numbers": "x = x[:, [1, 0, 2, 3, 4, 5, 6, 7]]",
-    "topk": "x = x + x.topk(2).values.sum()",
-    "gather": "x = x + x.gather(1, x.argmax(1, keepdim=True))",
-    "size": "x = x * float(x.size(0))",
-    "len": "x = x * len(x)",
-    "numel": "x = x * int(x.numel() / 2)",
-    "range of a shape": "for i in range(x.shape[1]):\n    x = x + i",
-    "isinstance": "if isinstance(x, torch.Tensor):\n    x = x * 2",
-    "assert on a shape": "assert x.shape[1] == 8, 'eight wide'",
-    "detach": "x = x + x.detach().mean()",
-    "numpy": "x = x + torch.from_numpy(x.detach().numpy()).mean()",
-    "einsum": "x = torch.einsum('bi,bi->bi', x, x)",
-    "list of tensors": "x = torch.stack([x, x]).sum(0)",
-    "dict": "x = {'a': x}['a'] * 2",
-    "zip": "x = sum(a * b for a, b in zip((x, x), (1, 2)))",
-    "try": "try:\n    x = x * {}['k']\nexcept KeyError:\n    x = x * 2",
-    "format of a shape": "name = f'{x.shape[0]} rows'\nx = x * len(name)",
-    "cat in a loop": "for _ in range(2):\n    x = torch.cat([x[:, :4], x[:, 4:]], dim=1)",
-}
-
-HEADER = """import copy
+HEADER = """import collections
+import copy
 import datetime
+import functools
+import gc
+import inspect
 import io
 import json
 import logging
+import math
 import os
+import pathlib
+import pprint
 import random
 import subprocess
 import sys
+import threading
 import time
+import traceback
 import uuid
 import warnings
+import weakref
 
 import numpy as np
 import torch
+import torch.utils.checkpoint
 from torch import nn
 
 log = logging.getLogger(__name__)
 STEPS = 0
+
+
+@functools.lru_cache
+def cached(n):
+    return n + 1
+
+
 """
 
 SHAPES = {
@@ -140,6 +75,10 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.scale = None
+        self.steps = 0
+        self.seen, self.store = [], {}
+        self.probe = nn.Linear(8, 8)
+        self.register_buffer("mean", torch.zeros(()))
         self.first = nn.Linear(8, 8)
         self.last = nn.Linear(8, 2)
 
@@ -153,6 +92,10 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.scale = None
+        self.steps = 0
+        self.seen, self.store = [], {}
+        self.probe = nn.Linear(8, 8)
+        self.register_buffer("mean", torch.zeros(()))
         self.first = nn.Linear(8, 8)
         self.last = nn.Linear(8, 2)
 
@@ -168,6 +111,10 @@ class Part(nn.Module):
     def __init__(self):
         super().__init__()
         self.scale = None
+        self.steps = 0
+        self.seen, self.store = [], {}
+        self.probe = nn.Linear(8, 8)
+        self.register_buffer("mean", torch.zeros(()))
         self.inner = nn.Linear(8, 8)
 
     def forward(self, x):
@@ -263,11 +210,11 @@ def flagged(folder: Path) -> dict[str, list[tuple[str, int]]]:
     return found
 
 
-def cases(folder: Path) -> Iterator[Case]:
+def cases(folder: Path, snippets: Mapping[str, str]) -> Iterator[Case]:
     """Every snippet in every shape."""
     made = {}
-    for number, (name, shape) in enumerate(itertools.product(SNIPPETS, SHAPES)):
-        text, lines = program(SNIPPETS[name], shape)
+    for number, (name, shape) in enumerate(itertools.product(snippets, SHAPES)):
+        text, lines = program(snippets[name], shape)
         path = folder / f"case{number}.py"
         path.write_text(text)
         made[path] = (name, shape, lines)
@@ -298,10 +245,11 @@ def main() -> int:
     options.add_argument("--real", type=float, default=0.0, help="least share of what is flagged that breaks")
     options.add_argument("--found", type=float, default=0.0, help="least share of what breaks that is flagged")
     options.add_argument("--show", action="store_true", help="print every case in which the two disagree")
+    options.add_argument("--snippets", choices=SETS, default="all", help="those that are planted")
     options.add_argument("--json", type=Path)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = list(cases(Path(folder)))
+        found = list(cases(Path(folder), SETS[given.snippets]))
     result = summary(found)
     print(json.dumps(result, indent=1))
     for case in found if given.show else ():

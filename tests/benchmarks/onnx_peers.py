@@ -3,7 +3,8 @@
     python -m tests.benchmarks.onnx_peers [FILE...] [--python VENV/bin/python]
 
 Real files are those that are named; to each set of faults that is planted into a small model belongs the fault's name.
-Every tool runs in a process of its own. Reported are what it finds, its wall seconds and its largest resident set.
+Every tool runs in a process of its own. Reported are what it finds, its wall seconds and its largest resident set, and
+at the end how many of the planted faults each one says anything of (notes aside), its median seconds and most memory.
 polygraphy runs where `--python` has it: `pip install polygraphy onnx-graphsurgeon onnxruntime`.
 """
 
@@ -12,14 +13,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import TensorProto
 
@@ -27,6 +30,12 @@ from tests.command import environment
 from tests.onnx_file.models import classifier, constant, model, node, value, weight
 
 CHECKER = "import sys, onnx; onnx.checker.check_model(sys.argv[1], full_check=True)"
+
+MOST_SHOWN = 3
+"""Findings of a tool that are printed for one file."""
+
+SOUND = "sound"
+"""The model without a fault."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class Ran:
 def planted() -> Iterator[tuple[str, onnx.ModelProto]]:
     """Models with one fault each, and one without."""
     table, last = weight("table", 4, 6), weight("last", 6, 2)
-    yield "sound", classifier()
+    yield SOUND, classifier()
     yield (
         "argmax between weights",
         classifier(
@@ -78,7 +87,21 @@ def planted() -> Iterator[tuple[str, onnx.ModelProto]]:
         "shapes that do not fit",
         classifier(node("MatMul", "scores table", "end"), end="end", more=[weight("table", 7, 6)]),
     )
+    yield "operator of a later opset", _earlier(classifier(node("Gelu", "scores", "end"), end="end"))
+    yield (
+        "types that do not fit",
+        classifier(node("Add", "scores whole", "end"), end="end", more=[weight("whole", 4, dtype=np.int64)]),
+    )
+    contradicting = classifier()
+    contradicting.graph.value_info.append(value("hidden", "batch", 17))
+    yield "shape that it says is another", contradicting
     yield "division by zero", classifier(node("Div", "scores zero", "end"), end="end", more=[constant("zero", 0.0)])
+
+
+def _earlier(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model as one of an opset before the newest of its operators."""
+    proto.opset_import[0].version = 17
+    return proto
 
 
 def _stack(op_type: str, layers: int) -> onnx.ModelProto:
@@ -150,6 +173,17 @@ def compared(path: Path, python: str | None) -> Iterator[Ran]:
         yield by_polygraphy(path, python)
 
 
+def summary(tool: str, own: Sequence[Ran], real: Container[str]) -> str:
+    """How many of the planted faults a tool found, what it said of files without one, and what it cost."""
+    loud = {ran.file for ran in own if any(" note " not in said for said in ran.found)}
+    faulty = [ran.file for ran in own if ran.file not in real and ran.file != f"{SOUND}.onnx"]
+    clean = [ran.file for ran in own if ran.file not in faulty]
+    found, said = len(loud.intersection(faulty)), len(loud.intersection(clean))
+    seconds = statistics.median(ran.seconds for ran in own)
+    cost = f"{seconds:.2f} s in the median, {max(ran.mebibytes for ran in own)} MiB at most"
+    return f"{tool}: {found} of {len(faulty)} faults, something said of {said} of {len(clean)} other files, {cost}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", type=Path)
@@ -168,11 +202,10 @@ def main() -> int:
         for path in paths:
             for ran in compared(path, chosen.python):
                 every.append(ran)
-                said = "; ".join(ran.found) or "-"
+                said = "; ".join(ran.found[:MOST_SHOWN]) or "-"
                 print(f"{ran.file:32} {ran.tool:13} {ran.seconds:6.2f} s {ran.mebibytes:5} MiB  {said}", flush=True)
     for tool in dict.fromkeys(ran.tool for ran in every):
-        own = [ran for ran in every if ran.tool == tool]
-        print(f"{tool}: {sum(r.seconds for r in own):.1f} s in all, {max(r.mebibytes for r in own)} MiB at most")
+        print(summary(tool, [ran for ran in every if ran.tool == tool], {path.name for path in chosen.files}))
     if chosen.json:
         chosen.json.write_text(json.dumps([asdict(ran) for ran in every], indent=1))
     return 0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
 from gradlint.report.graph.document import GraphDocument
 from tests.command import gradlint
 from tests.exported_program.programs import Small, exported
+from tests.onnx_file.models import classifier, node, weight
 
 NETS = """
 import torch
@@ -150,3 +152,11 @@ def test_a_broken_file_with_a_graph_is_told(here: Path) -> None:
     done = gradlint(here, "graph", "net.pt2", "-q")
     assert done.code == 2
     assert done.notes == ["gradlint: error: net.pt2: it is no exported program: file is not a zip file"]
+
+
+def test_a_file_without_lines_is_named_by_the_number_of_the_node(tmp_path: Path) -> None:
+    tail = [node("ArgMax", "scores", "best", axis=1), node("Gather", "table best", "end")]
+    onnx.save(classifier(*tail, end="end", more=[weight("table", 4, 6)]), tmp_path / "model.onnx")
+    done = gradlint(tmp_path, "graph", "model.onnx")
+    (cut,) = [line for line in done.out.splitlines() if "argmax" in line]
+    assert "model.onnx:1:4" in cut

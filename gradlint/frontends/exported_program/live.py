@@ -10,10 +10,8 @@ import torch
 
 from gradlint.errors import TargetError
 from gradlint.frontends.exported_program.reading import read
+from gradlint.frontends.recorder.generated import SHOWN
 from gradlint.recording import Recording
-
-SHOWN = "<live>"
-"""The path of what no file holds."""
 
 
 def record(program: torch.export.ExportedProgram, *, training: bool) -> Recording:

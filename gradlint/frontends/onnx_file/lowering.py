@@ -12,6 +12,7 @@ from gradlint.errors import TargetError
 from gradlint.frontends.onnx_file import order, schemas
 from gradlint.frontends.onnx_file.attributes import input_name, literals, settled
 from gradlint.frontends.onnx_file.canonical import Operator, dtype_of, name_of, operator
+from gradlint.frontends.onnx_file.faults import Unknown
 from gradlint.frontends.onnx_file.places import Places, module_of
 from gradlint.frontends.onnx_file.signatures import UNKNOWN, passage, reads_only_shape, variant
 from gradlint.frontends.onnx_file.values import Binding, Constant, Scope, Types, Values, checked, constant_of, types_of
@@ -34,6 +35,7 @@ class Lowering:
     functions: Mapping[FunctionKey, onnx.FunctionProto]
     values: Values = field(default_factory=Values)
     makers: Mapping[str, Maker] = field(default_factory=dict)
+    unknown: list[Unknown] = field(default_factory=list)
     depth: int = 0
     seen: int = 0
 
@@ -99,7 +101,11 @@ def _made(lowering: Lowering, call: Call) -> Sequence[Binding]:
     maker = lowering.makers.get(op_type) if not domain else None
     if maker is not None:
         return maker(lowering, call)
-    return outputs(lowering, call, operator(op_type, domain, call.body.versions.get(domain, schemas.LATEST)))
+    version = call.body.versions.get(domain, schemas.LATEST)
+    known = operator(op_type, domain, version)
+    if known is None or known.schema is schemas.NOTHING:
+        lowering.unknown.append(Unknown(op_type, domain, version, call.label, lowering.seen))
+    return outputs(lowering, call, known)
 
 
 def deeper(lowering: Lowering, nodes: Sequence[onnx.NodeProto], body: Body) -> None:

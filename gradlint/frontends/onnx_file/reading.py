@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
 
 from gradlint.errors import TargetError
-from gradlint.frontends.onnx_file import loading, schemas
+from gradlint.frontends.onnx_file import faults, loading, schemas
 from gradlint.frontends.onnx_file.control_flow import MAKERS
 from gradlint.frontends.onnx_file.lowering import Body, Lowering, bind_constants, lower, results
 from gradlint.frontends.onnx_file.places import Places, model_of
+from gradlint.frontends.onnx_file.sizes import with_moments
 from gradlint.frontends.onnx_file.values import NO_TEXT, Scope, Types, Values, types_of
 from gradlint.frontends.onnx_file.weights import parameters
 from gradlint.frontends.onnx_file.wording import shown
 from gradlint.graph import Model, NodeKind
-from gradlint.recording import Recording
+from gradlint.recording import Fault, Recording
 
 CAPTURE = "onnx"
+
+MOST_CHECKED = 20_000
+"""Nodes up to which onnx's own inference is asked whether shapes and types fit: a tenth of a second."""
 
 
 def read(path: str) -> Recording:
@@ -53,12 +58,27 @@ def recorded(model: onnx.ModelProto, path: str) -> Recording:
         line=1,
         capture=CAPTURE,
         inputs=inputs,
-        parameters=told,
+        parameters=with_moments(told, path),
         outputs=outputs,
         targets=outputs,
         complete=not lowering.values.foreign,
     )
-    return Recording(nodes, tuple(lowering.values.edges), (found,))
+    return Recording(nodes, tuple(lowering.values.edges), (found,), faults=tuple(_faults(model, lowering, path)))
+
+
+def _faults(model: onnx.ModelProto, lowering: Lowering, path: str) -> Iterator[Fault]:
+    """Why no runtime takes the file, where one does not."""
+    unknown = tuple(faults.unknown(lowering.unknown))
+    yield from unknown
+    if len(model.graph.node) > MOST_CHECKED:
+        return
+    numbers: dict[str, int] = {}
+    for node in lowering.values.nodes:
+        place = node.at
+        if node.name and place is not None and place.path == path:
+            numbers.setdefault(node.name, place.line - 1)
+    told = {one.number for one in unknown}
+    yield from (one for one in faults.misfits(model, numbers) if one.number not in told)
 
 
 def _inputs(graph: onnx.GraphProto, scope: Scope, types: Types, values: Values) -> tuple[str, ...]:

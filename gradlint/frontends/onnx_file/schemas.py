@@ -53,10 +53,12 @@ def versions(imports: Iterable[Any]) -> dict[str, int]:
 
 @cache
 def schema(op_type: str, domain: str, version: int) -> Schema | None:
-    """What is known of an operator; None when there is none of that name in that version."""
+    """What is known of an operator; None when there is none of that name in that version, or none any more."""
     try:
         found = defs.get_schema(op_type, min(version, LATEST), domain)
     except (defs.SchemaError, TypeError):
+        return None
+    if found.deprecated:
         return None
     return Schema(
         outputs=tuple(_made(found, one) for one in found.outputs),

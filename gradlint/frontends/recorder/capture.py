@@ -33,6 +33,7 @@ def capture(job: dict[str, Any]) -> dict[str, Any]:
     torch.manual_seed(SEED)
     lightweight.stand_in()
     session = Session(PARAMETER_SHARE * job.get("memory", math.inf) * MEBIBYTE)
+    session.projections = job.get("projections", session.projections)
     failures: list[Failure] = []
     models: list[Model] = []
     try:

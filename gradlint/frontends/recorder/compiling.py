@@ -10,6 +10,7 @@ import builtins
 import contextlib
 import importlib
 import json
+import logging
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -38,6 +39,10 @@ CALLS = 3
 
 MOST_SECONDS, LEAST_SECONDS = 40.0, 5.0
 """Time that one model's compilation may take; with less than the second it is not begun."""
+
+WITHOUT_VALUES = "its parameters are too large for values here; give it more memory with --memory MIB"
+WITHOUT_TIME = "no time was left for it; give it more with --timeout SECONDS"
+"""Why the compiler was not asked about a model."""
 
 INTENDED = ("torch.compiler.disable", "torch._dynamo.disable", "torch._dynamo.graph_break")
 """What the titles of breaks hold that the program asks for."""
@@ -71,25 +76,28 @@ def compiled(session: Session, models: Iterable[Model], seconds: float) -> Itera
     end = time.monotonic() + seconds
     for model in models:
         call = session.calls.get(session.judged.get(model.name, 0))
-        left = end - time.monotonic()
-        if call is None or left < LEAST_SECONDS:
+        if call is None:
             yield model
         else:
-            yield replace(model, compilation=compilation(call, session.exported, left))
+            yield replace(model, compilation=compilation(call, session.exported, end - time.monotonic()))
 
 
-def compilation(call: Call, export: bool, seconds: float) -> Compilation | None:
-    """What the compiler makes of a model; None when it could not be tried to the end."""
+def compilation(call: Call, export: bool, seconds: float) -> Compilation:
+    """What the compiler makes of a model, or why it was not asked to the end."""
     if any(parameter.is_meta for parameter in call.module.parameters()):
-        return None
+        return Compilation(0, untried=WITHOUT_VALUES)
+    if seconds < LEAST_SECONDS:
+        return Compilation(0, untried=WITHOUT_TIME)
     dynamo = lightweight.compiler()
     call = Call(call.module, *tree_map(_apart, (call.args, call.options)))
     heard = _Heard()
     try:
-        with alarm(min(seconds, MOST_SECONDS), _ring), _listening(heard), _plain_hook():
+        with alarm(min(seconds, MOST_SECONDS), _ring), _listening(heard), _plain_hook(), _quiet():
             _run(dynamo, call, heard)
-    except Exception:
-        return None
+    except _OutOfTimeError:
+        return Compilation(0, untried=WITHOUT_TIME)
+    except Exception as problem:
+        return Compilation(0, untried=f"the compiled model failed with {type(problem).__name__}")
     refusals = tuple(exporting.refusals(call.module, call.args, call.options)) if export else ()
     return Compilation(
         heard.graphs,
@@ -124,6 +132,18 @@ def _run(dynamo: Any, call: Call, heard: _Heard) -> None:
         for heard.call in range(CALLS):
             compiled(*call.args, **call.options)
     dynamo.reset()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Dynamo from writing to stderr what becomes a finding."""
+    logger = logging.getLogger("torch._dynamo")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -76,7 +76,8 @@ def _parameter(
         optimized=id(value) in monitor.optimized if optimizers_seen else None,
         initialisations=tuple(_initialisations(value, monitor.recorder.fills)),
         filled_elsewhere=reading.is_filled_elsewhere(root, name, executed),
-        measured_rms=monitor.rms.get(id(value)),
+        measured_rms=monitor.rms_of(value),
+        moments=monitor.moments.get(id(value)),
         losses=monitor.losses_of(value),
     )
 

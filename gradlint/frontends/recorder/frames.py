@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import linecache
@@ -11,7 +12,7 @@ import site
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from types import CodeType, FrameType
 
 from gradlint.graph import Frame
@@ -44,6 +45,20 @@ RESUMED = re.compile(r"torch_dynamo_resume_in_(.+)_at_\d+")
 """What Dynamo calls the rest of a function behind a break."""
 
 _skipped: dict[str, bool] = {}
+_stands_for: dict[str, Mapping[int, tuple[Frame, ...]]] = {}
+
+
+@contextlib.contextmanager
+def standing_for(lines: Mapping[str, Mapping[int, tuple[Frame, ...]]]) -> Iterator[None]:
+    """Inside it, lines of generated code, by file name and number, are told as the frames that they stand for."""
+    _stands_for.update(lines)
+    _skipped.update(dict.fromkeys(lines, False))
+    try:
+        yield
+    finally:
+        for name in lines:
+            _stands_for.pop(name, None)
+            _skipped.pop(name, None)
 
 
 def is_skipped(filename: str) -> bool:
@@ -84,10 +99,22 @@ def code_points(path: str, line: int, offset: int) -> int:
     return offset + 1 if text.isascii() else len(text.encode()[:offset].decode(errors="ignore")) + 1
 
 
-@functools.lru_cache(maxsize=65536)
 def decode(raw: RawFrame) -> Frame:
     """The source position of a raw frame."""
     code, offset = raw
+    if code.co_filename in _stands_for:
+        return _behind(code, offset)[0]
+    return _decode(code, offset)
+
+
+def _behind(code: CodeType, offset: int) -> tuple[Frame, ...]:
+    """The frames that a line of generated code stands for."""
+    position = _decode(code, offset)
+    return _stands_for[code.co_filename].get(position.line) or (position,)
+
+
+@functools.lru_cache(maxsize=65536)
+def _decode(code: CodeType, offset: int) -> Frame:
     line, end_line, start, end = _positions(code)[max(offset, 0) // 2] if offset >= 0 else (None, None, None, None)
     line = line or code.co_firstlineno
     end_line = end_line or line
@@ -105,7 +132,13 @@ def decode(raw: RawFrame) -> Frame:
 
 def decoded(raw: RawFrames) -> tuple[Frame, ...]:
     """The source positions of a chain of raw frames."""
-    return tuple(decode(frame) for frame in raw)
+    if not _stands_for:
+        return tuple(_decode(code, offset) for code, offset in raw)
+    return tuple(
+        frame
+        for code, offset in raw
+        for frame in (_behind(code, offset) if code.co_filename in _stands_for else (_decode(code, offset),))
+    )
 
 
 def of_summaries(stack: Iterable[traceback.FrameSummary]) -> tuple[Frame, ...]:

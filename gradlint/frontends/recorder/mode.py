@@ -13,7 +13,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from gradlint.errors import GradlintError
-from gradlint.frontends.recorder import autograd, escapes, facts, gradmode
+from gradlint.frontends.recorder import autograd, escapes, facts, gauge, gradmode
 from gradlint.frontends.recorder.devices import MOVES, on_cpu
 from gradlint.frontends.recorder.fills import Fill, Fills
 from gradlint.frontends.recorder.frames import RawFrames, take
@@ -149,6 +149,7 @@ class Recorder(TorchFunctionMode):
             if autograd.history(t) is None and t.requires_grad
         }
         wanted = [tensor.requires_grad for tensor in tensors]
+        curve = self._curve(name, function, args, options, sources) if gauge.is_curve(name) else None
         try:
             result = function(*args, **options)
         except RuntimeError as error:
@@ -179,6 +180,7 @@ class Recorder(TorchFunctionMode):
             node = self._new(tensor, name, call, frame, args, options, inplace=position >= len(made))
             self._link(node, tensor, position, reads, leaves)
             autograd.mark(tensor, node)
+            self._gauge(tensor, node, curve)
             if position >= len(made):
                 self._written(tensor, node)
             if custom is not None:
@@ -215,6 +217,31 @@ class Recorder(TorchFunctionMode):
                 requires_grad=tensor.requires_grad,
             )
         )
+
+    def _curve(
+        self, name: str, function: Any, args: tuple[Any, ...], options: dict[str, Any], sources: list[int]
+    ) -> gauge.Curve | None:
+        """What tells the dead units of an activation, to be asked before its input is written."""
+        tensor = args[0] if args else None
+        if not isinstance(tensor, torch.Tensor) or not tensor.dim():
+            return None
+        axis = gauge.feature_axis(self._natives_before(sources[:1]), tensor.shape)
+        return gauge.curve(name, function, args, options, axis)
+
+    def _natives_before(self, sources: list[int]) -> list[str]:
+        names: list[str] = []
+        while sources and len(names) < gauge.NEAR:
+            names.append(self.tape.nodes[sources[0]].native)
+            sources = self.tape.sources.get(sources[0], [])
+        return names
+
+    def _gauge(self, tensor: torch.Tensor, node: int, curve: gauge.Curve | None) -> None:
+        """Measures a value of a forward pass or of what follows from one."""
+        if self.owner() is None and not tensor.requires_grad:
+            return
+        reading = self.tape.nodes[node].reading = gauge.read(tensor)
+        if reading is not None and curve is not None:
+            reading.dead, reading.saturated = curve.dead, curve.saturated
 
     def _link(self, node: int, tensor: torch.Tensor, position: int, reads: facts.Reads, leaves: dict[int, int]) -> None:
         """Draws the edges from everything that a call read to one value that it made."""
@@ -255,6 +282,8 @@ class Recorder(TorchFunctionMode):
         for source in autograd.arrivals(tensor, {}) if autograd.history(tensor) is not None else ():
             self.tape.link(source, node)
         autograd.mark(tensor, node)
+        if kind is NodeKind.INPUT or (self.owner() is not None and not _is_leaf_update(tensor)):
+            self.tape.nodes[node].reading = gauge.read(tensor)
         return node
 
     def adopt_version(self, tensor: torch.Tensor, name: str, frame: FrameType) -> int:

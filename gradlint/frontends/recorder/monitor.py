@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import FrameType
@@ -10,12 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradlint.frontends.recorder import autograd, inplace
+from gradlint.frontends.recorder import autograd, inplace, sizes
 from gradlint.frontends.recorder.frames import decoded, is_skipped, take
 from gradlint.frontends.recorder.mode import Recorder
 from gradlint.frontends.recorder.modules import Modules
 from gradlint.frontends.recorder.tensors import tensors_in
-from gradlint.graph import Frame
+from gradlint.graph import Frame, Moments
 from gradlint.training import HELD, LEAF_WRITTEN, NO_GRADIENT, OVERWRITTEN, RETAINED, Event, EventKind
 
 
@@ -51,7 +52,8 @@ class GradientMonitor:
     arrived: set[int] = field(default_factory=set)
     trainable: set[int] = field(default_factory=set)
     optimized: set[int] = field(default_factory=set)
-    rms: dict[int, float] = field(default_factory=dict)
+    sizes: dict[int, list[float]] = field(default_factory=dict)
+    moments: dict[int, Moments | None] = field(default_factory=dict)
     optimizers: int = 0
     refusal: Refusal | None = None
     unfed: frozenset[int] | None = None
@@ -86,13 +88,32 @@ class GradientMonitor:
                     self._measure(parameter)
 
     def _measure(self, parameter: torch.Tensor) -> None:
-        if (
-            id(parameter) not in self.rms
-            and parameter.grad is not None
-            and not parameter.grad.is_sparse
-            and not parameter.is_meta
-        ):
-            self.rms[id(parameter)] = float(parameter.grad.detach().double().square().mean().sqrt())
+        gradient = parameter.grad
+        if id(parameter) not in self.sizes and gradient is not None and sizes.is_measurable(gradient):
+            self.sizes[id(parameter)] = [sizes.rms(gradient)]
+
+    def clear(self) -> None:
+        """Takes all gradients away, for a backward pass that is measured by itself."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def measure_again(self) -> None:
+        """Adds the gradients of one more backward pass to those that were measured first."""
+        for parameter in self.parameters():
+            gradient, known = parameter.grad, self.sizes.get(id(parameter))
+            if known is not None and gradient is not None and sizes.is_measurable(gradient):
+                known.append(sizes.rms(gradient))
+
+    def rms_of(self, parameter: torch.Tensor) -> float | None:
+        """The root mean square of a parameter's gradient over the backward passes that measured it."""
+        known = self.sizes.get(id(parameter))
+        return math.hypot(*known) / math.sqrt(len(known)) if known else None
+
+    def weigh(self, root: nn.Module) -> None:
+        """Notes the moments of a model's parameters as they stand before its first forward pass."""
+        for parameter in root.parameters():
+            if id(parameter) not in self.moments and not nn.parameter.is_lazy(parameter):
+                self.moments[id(parameter)] = sizes.moments(parameter)
 
     def forward_failed(self, error: BaseException) -> None:
         """Notes a forbidden in-place write of the forward pass at the op that raised."""

@@ -50,7 +50,9 @@ class Session:
     """The state of one recording: everything that happens in it goes on one tape.
 
     `compiled` and `exported` say that the program compiles and exports; `calls` are the first calls of the
-    models, where they are kept, and `judged` the identities of the modules behind the models by name.
+    models, where they are kept, and `judged` the identities of the modules behind the models by name. `projections` is
+    the number of backward passes, each from a fresh random projection of the outputs, by which gradients are measured:
+    one tells which parameters get a gradient, more of them how large it is.
     """
 
     bytes_allowed: float = math.inf
@@ -64,6 +66,7 @@ class Session:
     keeps_calls: bool = False
     compiled: bool = False
     exported: bool = False
+    projections: int = 1
     calls: dict[int, Call] = field(default_factory=dict)
     judged: dict[str, int] = field(default_factory=dict)
 
@@ -80,6 +83,7 @@ class Session:
         with torch._C.DisableTorchFunction():
             self.inputs.setdefault(id(root), tuple(map(describing.signature, tensors_in(inputs))))
             self.asides.setdefault(id(root), list(hidden.aside(root, self.modules)))
+            self.monitor.weigh(root)
 
     def _returned(self, root: nn.Module, output: Any) -> None:
         with torch._C.DisableTorchFunction():
@@ -199,14 +203,30 @@ def probe(session: Session, outputs: Sequence[torch.Tensor]) -> list[int]:
     wanted = [tensor for tensor in floating if tensor.requires_grad]
     session.monitor.before_backward((), None, False)
     error: BaseException | None = None
+    again = session.projections - 1 if not any(tensor.is_meta for tensor in wanted) else 0
     if wanted:
         try:
-            torch.autograd.backward([(tensor * torch.randn_like(tensor)).sum() for tensor in wanted])
+            _project(wanted, keep=again > 0)
         except RuntimeError as problem:
             error = problem
     session.monitor.after_backward((), None, error)
+    if wanted and error is None:
+        _measure_again(session, wanted, again)
     gc.collect(0)
     return nodes
+
+
+def _project(outputs: Sequence[torch.Tensor], keep: bool) -> None:
+    torch.autograd.backward([(tensor * torch.randn_like(tensor)).sum() for tensor in outputs], retain_graph=keep)
+
+
+def _measure_again(session: Session, outputs: Sequence[torch.Tensor], times: int) -> None:
+    """More backward passes through the same graph; a graph that some op allows to be walked but once ends it."""
+    with contextlib.suppress(RuntimeError):
+        for left in reversed(range(times)):
+            session.monitor.clear()
+            _project(outputs, keep=left > 0)
+            session.monitor.measure_again()
 
 
 def mark_inputs(session: Session, args: Sequence[Any], options: dict[str, Any]) -> None:

@@ -289,10 +289,10 @@ def capture_hub(session: Session, job: dict[str, Any], _: list[Failure]) -> Iter
     """A model built from its published configuration, offline (`hf:bert`, `timm:resnet18`).
 
     It is recorded on the meta device, where nothing is allocated; with random weights when its forward needs values,
-    or when the compiler is asked about it and it fits into memory.
+    or when the compiler or the size of its gradients is asked for and it fits into memory.
     """
     _note_compilers(session, job, "", None)
-    meta = not session.compiled
+    meta = not session.compiled and session.projections == 1
     try:
         yield _published(session, job, meta=meta)
     except Exception as problem:

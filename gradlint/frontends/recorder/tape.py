@@ -7,6 +7,7 @@ from typing import Any
 
 from gradlint.frontends import tape
 from gradlint.frontends.recorder.frames import RawFrames, decoded
+from gradlint.frontends.recorder.gauge import Reading
 from gradlint.graph import Frame, Node, NodeKind, Passage, Reason, ValueKind
 
 
@@ -28,6 +29,7 @@ class RawNode:
     grad_frame: Frame | None = None
     inplace: bool = False
     requires_grad: bool = False
+    reading: Reading | None = None
 
 
 @dataclass(slots=True)
@@ -60,6 +62,7 @@ class Tape(tape.Tape[RawNode]):
                 grad_enabled=raw.grad_enabled,
                 grad_frame=raw.grad_frame,
                 inplace=raw.inplace,
+                measured=raw.reading.signal() if raw.reading is not None else None,
             )
             for number, raw in enumerate(self.nodes)
         )

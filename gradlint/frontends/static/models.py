@@ -32,7 +32,7 @@ from gradlint.frontends.static.values import (
     Unknown,
     Value,
 )
-from gradlint.graph import Model, ModelGraph, NodeKind, Parameter, ValueKind
+from gradlint.graph import UNKNOWN_SIZE, Model, ModelGraph, NodeKind, Parameter, ValueKind
 from gradlint.training import Event, EventKind, TrainingStep
 
 if TYPE_CHECKING:
@@ -241,11 +241,11 @@ def _parameters(
     for name, tensor in tree.parameters.items():
         node = nodes.get(name)
         outer = "" if node is not None else outermost(name, nodes, called)
-        shape = tuple(size if size is not None else 1 for size in tensor.shape or ())
+        shape = tuple(size if size is not None else UNKNOWN_SIZE for size in tensor.shape or ())
         yield Parameter(
             name=name,
             shape=shape,
-            elements=math.prod(shape),
+            elements=abs(math.prod(shape)),
             trainable=tensor.state.get("requires_grad") is not False or TRAINED in tensor.state,
             node=node,
             made=(_made(tree, outer, tensor) if node is None else _user(tensor.made)) or _kept_at(tree, name),

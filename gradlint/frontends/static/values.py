@@ -52,6 +52,18 @@ class Symbol(Value):
 
 
 @dataclass(slots=True, eq=False)
+class Text(Symbol):
+    """A text that was written out of a tensor's values."""
+
+
+@dataclass(slots=True, eq=False)
+class Truth(Symbol):
+    """The answer to a question about the values of an array; `of` is the array."""
+
+    of: Value | None = None
+
+
+@dataclass(slots=True, eq=False)
 class Unknown(Value):
     """What could not be read. `node` is the opaque value of the graph that stands for the tensors in it, if any.
 

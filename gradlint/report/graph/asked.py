@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gradlint.discover import Target, TargetKind, load, parse
 from gradlint.errors import TargetError, UsageError, did_you_mean
@@ -15,57 +14,38 @@ from gradlint.source import SourceError
 if TYPE_CHECKING:
     from gradlint.config import Settings
 
-ENTRY = "gradlint.report.graph.asked:open_file"
-
 
 def graph_of(text: str, settings: Settings) -> ModelGraph:
     """The graph of a target's model; raises `UsageError` when it has none, or several to choose from."""
+    return _chosen(parse(text, settings), graphs_of(text, settings))
+
+
+def graphs_of(text: str, settings: Settings, projections: int = 1) -> Sequence[ModelGraph]:
+    """The graphs of all models of a target; raises `UsageError` when it has none.
+
+    `projections` is the number of backward passes by which the gradients of a recorded model are measured.
+    """
     target = parse(text, settings)
     if target.kind is TargetKind.FOLDER:
         raise UsageError(f"{text}: a folder holds many models; name one, such as model.py:Net")
-    graphs, trouble = _of(target, settings)
+    graphs, trouble = _of(target, settings, projections)
     if not graphs:
         raise UsageError(f"{text}: no model to show{f': {trouble}' if trouble else ''}")
-    return _chosen(target, graphs)
+    return graphs
 
 
-def _of(target: Target, settings: Settings) -> tuple[Sequence[ModelGraph], str]:
+def _of(target: Target, settings: Settings, projections: int) -> tuple[Sequence[ModelGraph], str]:
     """The graphs of a target, and what went wrong on the way."""
     if target.kind is TargetKind.GRAPH:
         return _opened(target, settings), ""
-    return _read(target, settings) if target.depth == "source" else _recorded(target, settings)
+    return _read(target, settings) if target.depth == "source" else _recorded(target, settings, projections)
 
 
 def _opened(target: Target, settings: Settings) -> Sequence[ModelGraph]:
-    """The graphs of a file that holds some, read in a worker: what lies in it is other people's."""
-    from gradlint.graph_files import format_of
-    from gradlint.recording import decode
-    from gradlint.worker import Limits, Worker
+    """The graphs of a file that holds some."""
+    from gradlint.graph_files import recorded
 
-    form = format_of(target.path)
-    assert form is not None
-    job = {"entry": ENTRY, "file": target.path, "cwd": os.getcwd(), "settings": settings.model_dump(mode="json")}
-    with Worker(form.modules) as worker:
-        outcome = worker.run(job, Limits(settings.timeout, settings.memory))
-    if outcome.payload is None:
-        raise TargetError(f"{target.text}: {outcome.message}")
-    if "broken" in outcome.payload:
-        raise TargetError(f"{target.text}: {outcome.payload['broken']}")
-    return list(decode(outcome.payload["recording"]).graphs())
-
-
-def open_file(job: dict[str, Any]) -> dict[str, Any]:
-    """Reads a file with a graph, in the worker's child: its recording, or one line that says why there is none."""
-    from gradlint.config import Settings
-    from gradlint.graph_files import format_of
-    from gradlint.recording import encode
-
-    form = format_of(job["file"])
-    assert form is not None
-    try:
-        return {"recording": encode(form.reader(job["file"], Settings.model_validate(job["settings"])))}
-    except TargetError as error:
-        return {"broken": str(error)}
+    return list(recorded(target.path, settings).graphs())
 
 
 def _read(target: Target, settings: Settings) -> tuple[Sequence[ModelGraph], str]:
@@ -88,7 +68,7 @@ def _read(target: Target, settings: Settings) -> tuple[Sequence[ModelGraph], str
     return reading.graphs, next((gap.why for gap in reading.gaps), "")
 
 
-def _recorded(target: Target, settings: Settings) -> tuple[Sequence[ModelGraph], str]:
+def _recorded(target: Target, settings: Settings, projections: int) -> tuple[Sequence[ModelGraph], str]:
     from gradlint.recording import decode
     from gradlint.tracing import job, shown_as
     from gradlint.worker import Limits, Worker, torch_available
@@ -96,7 +76,8 @@ def _recorded(target: Target, settings: Settings) -> tuple[Sequence[ModelGraph],
     if not torch_available():
         raise UsageError("torch is not installed: pip install gradlint-nn[torch], or use --source")
     with Worker() as worker:
-        outcome = worker.run(job(target, settings), Limits(settings.timeout, settings.memory))
+        told = job(target, settings) | {"projections": projections}
+        outcome = worker.run(told, Limits(settings.timeout, settings.memory))
     if outcome.payload is None:
         raise TargetError(f"{target.text}: {outcome.message}")
     if "misused" in outcome.payload:

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gradlint.frontends.static import untraceable, vocabulary
+from gradlint.frontends.static import graph_breaks, untraceable, vocabulary
 from gradlint.frontends.static.language import classes, function_calls, module_calls
 from gradlint.frontends.static.language.attributes import in_class
 from gradlint.frontends.static.language.branches import alternatives
@@ -115,7 +115,8 @@ def settled(run: Run, arguments: Arguments) -> Arguments:
 
 
 def _external(run: Run, function: External, arguments: Arguments, at: ast.AST) -> Value:
-    untraceable.note(run, function.name, at)
+    if not untraceable.note(run, function.name, arguments, at):
+        graph_breaks.call(run, function.name, arguments, at)
     if (noted := untraceable.made(run, function.name, at)) is not None:
         return noted
     own = python_functions.FUNCTIONS.get(function.name)
@@ -137,6 +138,7 @@ def _external(run: Run, function: External, arguments: Arguments, at: ast.AST) -
 
 def _method(run: Run, function: Method, arguments: Arguments, at: ast.AST) -> Value:
     receiver, name = function.receiver, function.name
+    graph_breaks.method(run, receiver, name, arguments, at)
     if isinstance(receiver, Super):
         return classes.call_library_base(run, receiver, name, arguments, at)
     if isinstance(receiver, Class):
@@ -145,7 +147,7 @@ def _method(run: Run, function: Method, arguments: Arguments, at: ast.AST) -> Va
         return _choice(run, Choice(tuple(Method(o, name) for o in _present(receiver))), arguments, at)
     if isinstance(receiver, (Constant, Sequence, Mapping, Function, ModuleValue, External)):
         return python_values.method(run, receiver, name, arguments, at)
-    if isinstance(receiver, Foreign) and (noted := untraceable.method(run, receiver, name, at)) is not None:
+    if isinstance(receiver, Foreign) and (noted := untraceable.method(run, receiver, name, arguments, at)) is not None:
         return noted
     hooked = module_calls.hook(run, receiver, name, arguments)
     given = hooked or vocabulary.call_method(run, receiver, name, settled(run, arguments), at)

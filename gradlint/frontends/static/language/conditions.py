@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlint.frontends.static.language.branches import RAISE, Signal, alternatives
 from gradlint.frontends.static.language.node_facts import text_of
-from gradlint.frontends.static.values import Choice, Constant, Instance, Symbol, Tensor, Value
+from gradlint.frontends.static.values import Choice, Constant, Instance, Symbol, Tensor, Truth, Value
 from gradlint.graph import NodeKind, Passage, Reason, ValueKind
 from gradlint.training import Condition
 
@@ -105,6 +105,8 @@ def _way(run: Run, test: ast.expr, answer: bool, body: list[ast.stmt]) -> Callab
 
 def note_test(run: Run, test: Value, at: ast.AST, literals: dict[str, Any] | None = None) -> None:
     """A condition on a tensor's value is Python reading it, as a truth value that has no gradient."""
+    if isinstance(test, Truth) and test.of is not None:
+        test = test.of
     for value in run.tensors_in(test) if isinstance(test, (Tensor, Choice)) else ():
         if isinstance(value, Tensor):
             node = run.linked(NodeKind.OP, TRUTH, (run.read(value),), at, Passage.BLOCKED, Reason.SCALAR)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gradlint.frontends.static import modules_of_project
+from gradlint.frontends.static import graph_breaks, modules_of_project
 from gradlint.frontends.static.language import comprehensions, conditions, functions, operators, subscripts
 from gradlint.frontends.static.language.attributes import callee
 from gradlint.frontends.static.python import keys
@@ -153,13 +153,13 @@ def _text(run: Run, at: ast.JoinedStr) -> Value:
     parts = [run.evaluate(part) for part in at.values]
     if all(isinstance(part, Constant) for part in parts):
         return Constant("".join(str(part.value) for part in parts if isinstance(part, Constant)))
-    return Symbol("str")
+    return graph_breaks.text(parts)
 
 
 def _formatted(run: Run, at: ast.FormattedValue) -> Value:
     value = run.evaluate(at.value)
     if not isinstance(value, Constant) or isinstance(value.value, bytes):
-        return Symbol("str")
+        return graph_breaks.text((value,))
     spec = run.evaluate(at.format_spec) if at.format_spec else Constant("")
     text = repr(value.value) if at.conversion == ord("r") else value.value
     try:

@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gradlint.frontends.static import vocabulary
+from gradlint.frontends.static import graph_breaks, vocabulary
 from gradlint.frontends.static.language.attributes import bind, in_class
 from gradlint.frontends.static.language.conditions import note_test
 from gradlint.frontends.static.python import surroundings
@@ -72,7 +72,12 @@ COMBINATIONS = 8
 def binary(run: Run, at: ast.BinOp) -> Value:
     """`left op right`."""
     name, plain = BINARY[type(at.op)]
-    return apply(run, name, plain, run.evaluate(at.left), run.evaluate(at.right), at)
+    left, right = run.evaluate(at.left), run.evaluate(at.right)
+    if isinstance(at.op, ast.Mod) and not isinstance(right, Constant):
+        if (text := graph_breaks.formatted(run, left, right, at)) is not None:
+            return text
+    graph_breaks.read(run, at, left, right)
+    return apply(run, name, plain, left, right, at)
 
 
 def apply(run: Run, name: str, plain: Callable[[Any, Any], Any], left: Value, right: Value, at: ast.AST) -> Value:
@@ -214,8 +219,11 @@ def compare(run: Run, op: ast.cmpop, left: Value, right: Value, at: ast.AST) -> 
         return Symbol("bool") if answer is None else Constant(answer == isinstance(op, ast.Is))
     if isinstance(op, (ast.In, ast.NotIn)):
         answer = _contained(run, left, right)
+        if answer is None and isinstance(right, Sequence):
+            note_test(run, left, at)
         return Symbol("bool") if answer is None else Constant(answer == isinstance(op, ast.In))
     name, plain = COMPARISONS[type(op)]
+    graph_breaks.read(run, at, left, right)
     left, right = run.settled(left), run.settled(right)
     if isinstance(left, Tensor) or isinstance(right, Tensor):
         given = vocabulary.operator(run, name, left, right, at)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gradlint.frontends.static import modules_of_project, vocabulary
+from gradlint.frontends.static import graph_breaks, modules_of_project, vocabulary
 from gradlint.frontends.static.language import classes, conditions, contexts, functions, loops, matching
 from gradlint.frontends.static.language.branches import Signal, alternatives
 from gradlint.frontends.static.language.operators import BINARY, apply
@@ -102,6 +102,7 @@ def _define(run: Run, at: ast.FunctionDef | ast.AsyncFunctionDef) -> Signal:
 
 
 def _class(run: Run, at: ast.ClassDef) -> Signal:
+    graph_breaks.definition(run, at)
     run.write(holder(run, at.name), at.name, classes.define(run, at))
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from gradlint.frontends.static import vocabulary
+from gradlint.frontends.static import graph_breaks, vocabulary
 from gradlint.frontends.static.heap import ABSENT
 from gradlint.frontends.static.language.attributes import bind, in_class
 from gradlint.frontends.static.language.branches import alternatives
@@ -51,6 +51,7 @@ def slice_of(lower: Value, upper: Value, step: Value) -> Value:
 
 def get(run: Run, value: Value, key: Value, at: ast.AST) -> Value:
     """An item of any value."""
+    graph_breaks.index(run, value, key, at)
     match value:
         case Choice():
             return _of_choice(run, value, key, at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from gradlint.frontends.static import graph_breaks
 from gradlint.frontends.static.record.emission import outside
 from gradlint.frontends.static.record.passages import OPEN
 from gradlint.frontends.static.shapes import dtypes
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 LIBRARIES = frozenset("numpy scipy cv2 PIL sklearn skimage numba cupy jax pandas random statistics".split())
 NUMBERS = {"builtins.float": "__float__", "builtins.int": "__int__", "builtins.complex": "__complex__"}
 ANSWERS = frozenset("all any allclose array_equal isclose ndim size shape".split())
+TRUTHS = frozenset("all any allclose array_equal".split())
 COMPARISONS = frozenset("eq ne lt le gt ge".split())
 
 IMAGES = frozenset({"cv2.imread", "cv2.imdecode", "imageio.imread", "skimage.io.imread"})
@@ -87,8 +89,8 @@ def _array_function(run: Run, name: str, args: Arguments, at: ast.AST) -> Value:
     if not run.nodes_in(tuple(args)):
         image = as_bytes(args) if name not in IMAGES else Tensor(NO_NODE, None, BYTES, ValueKind.ARRAY)
         return image or Unknown(f"{name} is not evaluated")
-    if name.rpartition(".")[2] in ANSWERS:
-        return Symbol()
+    if (last := name.rpartition(".")[2]) in ANSWERS:
+        return graph_breaks.truth_of(*args.positional) if last in TRUTHS else Symbol()
     arrays = tuple(_as_array(run, value, at) for value in args)
     made = derived(run, name, arrays, at, ValueKind.ARRAY)
     made.dtype = _dtype(arrays, args)
@@ -174,7 +176,7 @@ def attribute(run: Run, receiver: Tensor, name: str, at: ast.AST) -> Value | Non
 def operator(run: Run, name: str, left: Value, right: Value | None, at: ast.AST) -> Value | None:
     """Arithmetic on arrays and numbers that came from tensors."""
     if name in COMPARISONS:
-        return Symbol("bool")
+        return graph_breaks.truth_of(left, right)
     if name == "setitem":
         return _assigned(run, left, right, at)
     given = (left,) if right is None or name == "getitem" else (left, right)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from gradlint.frontends.static.language import subscripts
+from gradlint.frontends.static.language.conditions import note_test
 from gradlint.frontends.static.python import keys
 from gradlint.frontends.static.values import (
     Arguments,
@@ -161,7 +162,10 @@ def _filter(run: Run, arguments: Arguments, at: ast.AST) -> Value | None:
     kept: list[Value] = []
     for item in items:
         same = isinstance(function, Constant)
-        answer = run.truth(item if same else run.call(function, Arguments((item,)), at))
+        test = item if same else run.call(function, Arguments((item,)), at)
+        answer = run.truth(test)
+        if answer is None:
+            note_test(run, test, at)
         if answer is not False:
             kept.append(item)
         exact = exact and answer is not None
@@ -181,6 +185,8 @@ def _decided(run: Run, arguments: Arguments, at: ast.AST, stop: bool) -> Value:
     answers = [run.truth(item) for item in items]
     if stop in answers:
         return Constant(stop)
+    for item in items:
+        note_test(run, item, at)
     return Constant(not stop) if exact and None not in answers else Symbol("bool")
 
 

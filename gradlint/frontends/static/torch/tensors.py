@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gradlint.frontends.static import graph_breaks
 from gradlint.frontends.static.language import conditions
 from gradlint.frontends.static.python.plain_values import plain
 from gradlint.frontends.static.record import emission
@@ -334,6 +335,7 @@ _ATTRIBUTES: dict[str, Callable[[Run, Tensor], Value]] = {
 def set_attribute(run: Run, receiver: Tensor, name: str, value: Value, at: ast.AST) -> bool:
     """Assigns an attribute of a tensor; whether that is done."""
     if name == REQUIRES_GRAD:
+        graph_breaks.note(run, "torch.Tensor.requires_grad", at)
         switch(run, receiver, run.truth(value), "set:requires_grad", at)
         return True
     if name == "data":

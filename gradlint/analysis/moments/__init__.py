@@ -1,0 +1,59 @@
+"""How large every value and every gradient of a model is before the first step, predicted from its graph.
+
+Second moments, means and per-axis cross-moments are propagated forward from the parameters' initial distributions, and
+back from the targets, without running anything: for weights that do not exist, for files that are only read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from gradlint.analysis.moments.propagation import Pass, run
+from gradlint.analysis.moments.shares import shares
+from gradlint.graph import ModelGraph, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What is predicted of a model's first step.
+
+    `gradients` are the root mean squares of the trainable parameters' gradients by name, zero where none arrives in
+    exact arithmetic, and absent where they are not known; `values` the sizes of the values by node; `unknown` the ops
+    that are not modelled, behind which sizes are guesses.
+    """
+
+    gradients: Mapping[str, float]
+    values: Mapping[int, Signal]
+    unknown: frozenset[str]
+
+
+_known: WeakKeyDictionary[ModelGraph, Prediction] = WeakKeyDictionary()
+
+
+def predict(graph: ModelGraph) -> Prediction:
+    """The prediction for a graph, computed once."""
+    if graph not in _known:
+        _known[graph] = _predicted(graph, run(graph))
+    return _known[graph]
+
+
+def _predicted(graph: ModelGraph, state: Pass) -> Prediction:
+    gradients = {
+        parameter.name: math.sqrt(state.gradients[parameter.node].square)
+        for parameter in graph.model.trainable
+        if parameter.node is not None and parameter.node in state.gradients
+    }
+    return Prediction(gradients, _signals(graph, state), frozenset(state.unknown))
+
+
+def _signals(graph: ModelGraph, state: Pass) -> dict[int, Signal]:
+    found = {}
+    for number, value in state.values.items():
+        gradient = state.gradients.get(number)
+        size = math.sqrt(gradient.square) if gradient is not None else None
+        dead, saturated = shares(state, graph.node(number))
+        found[number] = Signal(math.sqrt(value.field.square), value.field.mean, size, dead, saturated)
+    return found
