@@ -76,6 +76,34 @@ Good: the parameter itself is filled, also through its data, and a copy that is 
             return self.third(torch.relu(self.second(torch.relu(self.first(x)))))
     ```
 
+Two parts of one parameter, each filled in its own way.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Relations(nn.Module):
+        def __init__(self, width, relations, self_loop=True):
+            super().__init__()
+            self.weight = nn.Parameter(torch.empty(relations + self_loop, width, width))
+            end = -1 if self_loop else None
+            nn.init.uniform_(self.weight[:end], -0.1, 0.1)
+            if self_loop:
+                nn.init.xavier_uniform_(self.weight[-1])
+
+        def forward(self, x):
+            return torch.relu(x @ self.weight[0]) + x @ self.weight[-1]
+
+
+    def gradlint_model():
+        return Relations(8, 3)
+
+
+    def gradlint_inputs():
+        return (torch.randn(4, 8),)
+    ```
+
 One rule for all layers, and then another one for the last.
 
     ```python

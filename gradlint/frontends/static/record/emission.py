@@ -222,7 +222,8 @@ def filled(run: Run, target: Tensor, name: str, given: dict[str, Any], at: ast.A
     """Keeps what filled a tensor, or a part of it, with the tensor whose memory that is."""
     owner, whole = target, name != PARTIAL
     while isinstance(base := owner.state.get(BASE), Tensor):
-        whole = whole and (CUT in owner.state or owner.shape == base.shape)
+        same = owner.shape is not None and None not in owner.shape and owner.shape == base.shape
+        whole = whole and (CUT in owner.state or same)
         owner = base
     frames = list(run.frames(at)) if at is not None else []
     place = next((frame for frame in frames if frame.user), None)
