@@ -184,10 +184,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradlint import ops
-from gradlint.analysis.losses import CATEGORICAL, classes, is_exchanged, losses, units
+from gradlint.analysis.losses import CATEGORICAL, compares_nothing, losses
 from gradlint.finding import Finding, Severity
-from gradlint.graph import ModelGraph, Node, NodeKind
+from gradlint.graph import ModelGraph
 from gradlint.rule import GraphRule, user_frame
 
 
@@ -199,19 +198,5 @@ class SingleLogitCrossEntropy(GraphRule):
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         for loss in losses(graph, *CATEGORICAL):
-            if is_exchanged(graph, loss) or not _reaches(graph, loss.prediction.id):
-                continue
-            if units(graph, loss.prediction) == 1 and _is_alone(loss.prediction):
+            if compares_nothing(graph, loss):
                 yield self.found(user_frame(loss.call), path=graph.model.path, extra={"model": graph.model.name})
-
-
-def _is_alone(scores: Node) -> bool:
-    """Whether the classes of some scores are one unit: by their shape, else as the output of a layer."""
-    if scores.shape is None:
-        return (known := ops.facts(scores.op)) is not None and known.kind in (ops.Kind.LINEAR, ops.Kind.CONV)
-    return classes(scores) == 1 or len(scores.shape) == 1
-
-
-def _reaches(graph: ModelGraph, node: int) -> bool:
-    """Whether a parameter of the model takes part in a value; its gradient is zero by the very fault."""
-    return any(graph.node(one).kind is NodeKind.PARAMETER for one in graph.reaching([node]))

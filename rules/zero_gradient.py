@@ -146,8 +146,12 @@ not learn
 from __future__ import annotations
 
 from gradlint.analysis.gradient_path import PathRule
+from gradlint.analysis.losses import CATEGORICAL, compares_nothing, losses
+from gradlint.analysis.reach import Cut
+from gradlint.analysis.single_elements import is_over_one
 from gradlint.finding import Severity
-from gradlint.graph import Reason
+from gradlint.graph import ModelGraph, Reason
+from gradlint.rule import user_frame
 
 
 class ZeroGradient(PathRule):
@@ -157,3 +161,8 @@ class ZeroGradient(PathRule):
     message = "`{expression}` has a derivative of zero almost everywhere, so {count} cannot learn"
     advice = "use a smooth surrogate or a straight-through estimator"
     reasons = frozenset({Reason.ZERO})
+
+    def is_told_elsewhere(self, graph: ModelGraph, cut: Cut) -> bool:
+        """A norm over one element, and a cross-entropy over one unit."""
+        constant = (user_frame(loss.call) for loss in losses(graph, *CATEGORICAL) if compares_nothing(graph, loss))
+        return is_over_one(graph, cut.node) or user_frame(cut.node) in constant

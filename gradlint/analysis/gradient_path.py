@@ -29,8 +29,13 @@ class PathRule(GraphRule):
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         for cause in reach(graph).causes:
             lost = starved_for_sure(cause)
-            if cause.cut.reason in self.reasons and lost and is_behind_loss(graph, cause.cut) == self.behind_loss:
+            own = cause.cut.reason in self.reasons and is_behind_loss(graph, cause.cut) == self.behind_loss
+            if lost and own and not self.is_told_elsewhere(graph, cause.cut):
                 yield self.starves(graph, cause, lost)
+
+    def is_told_elsewhere(self, graph: ModelGraph, cut: Cut) -> bool:
+        """Whether a rule with a closer name for it speaks of a cut."""
+        return False
 
     def starves(self, graph: ModelGraph, cause: Cause, lost: tuple[Parameter, ...]) -> Finding:
         """The finding of one cause."""

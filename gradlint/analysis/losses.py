@@ -133,3 +133,22 @@ def other_place(graph: ModelGraph, made: Node, loss: Loss) -> tuple[Related, ...
     if place(graph, made, loss) == user_frame(loss.call):
         return related_at(user_frame(made), "the activation is called here")
     return related_at(user_frame(loss.call), "the loss")
+
+
+def compares_nothing(graph: ModelGraph, loss: Loss) -> bool:
+    """Whether a categorical loss is taken over one unit, so that it is the same whatever that says."""
+    if is_exchanged(graph, loss) or not _reaches(graph, loss.prediction.id):
+        return False
+    return units(graph, loss.prediction) == 1 and _is_alone(loss.prediction)
+
+
+def _is_alone(scores: Node) -> bool:
+    """Whether the classes of some scores are one unit: by their shape, else as the output of a layer."""
+    if scores.shape is None:
+        return (known := ops.facts(scores.op)) is not None and known.kind in (ops.Kind.LINEAR, ops.Kind.CONV)
+    return classes(scores) == 1 or len(scores.shape) == 1
+
+
+def _reaches(graph: ModelGraph, node: int) -> bool:
+    """Whether a parameter of the model takes part in a value; its gradient is zero by the very fault."""
+    return any(graph.node(one).kind is NodeKind.PARAMETER for one in graph.reaching([node]))
