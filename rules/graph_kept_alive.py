@@ -207,16 +207,23 @@ from gradlint.finding import Evidence, Finding, Fix, Severity
 from gradlint.rule import TrainingRule
 from gradlint.training import EventKind, TrainingStep
 
+COLLECTED = "older"
+"""Fact of an event about a list: the value that it got in an earlier pass."""
+
+SUM = ("sum", "add the number instead: total += loss.item()")
+LIST = ("list", "append the number instead: losses.append(loss.item())")
+
 
 class GraphKeptAlive(TrainingRule):
     code = "GL710"
     severity = Severity.WARNING
-    message = "this sum keeps the graph of every step alive, so memory grows with each of them"
-    advice = "add the number instead: total += loss.item()"
+    message = "this {kept} keeps the graph of every step alive, so memory grows with each of them"
+    advice = "{instead}"
 
     def check_step(self, step: TrainingStep) -> Iterator[Finding]:
         for event in step.of(EventKind.KEPT):
-            yield self.found(event.frame, path="", evidence=Evidence.STATIC_GRAPH)
+            kept, instead = LIST if COLLECTED in event.facts else SUM
+            yield self.found(event.frame, path="", evidence=Evidence.STATIC_GRAPH, kept=kept, instead=instead)
 
     def fix(self, finding: Finding, code: Code) -> Fix | None:
         """Adds, or appends, the number of the loss."""
