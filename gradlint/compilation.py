@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from gradlint.frame import Frame
 
-
 UNTRACED = "untraced:"
 """How the native name of a node begins that stands for a place in a source at which the compiler breaks; behind it
 stands one of these, or the name of what the compiler does not trace."""

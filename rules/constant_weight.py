@@ -57,6 +57,28 @@ Bad:
     16:33 error: `ones` makes 1 weight inside the network constant, so that all units stay the same
     ```
 
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Price(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Linear(13, 32)
+            self.second = nn.Linear(32, 16)
+            self.price = nn.Linear(16, 1)
+            with torch.no_grad():
+                self.second.weight.copy_(torch.zeros_like(self.second.weight))
+
+        def forward(self, x):
+            return self.price(self.second(self.first(x).relu()).relu())
+    ```
+
+    ```text
+    12:13 error: `copy_` makes 1 weight inside the network constant, so that all units stay the same
+    ```
+
 Good: biases, norms, and the last layer of a residual branch.
 
     ```python
@@ -143,6 +165,12 @@ CONSTANT = frozenset(
     "zeros_ ones_ constant_ zero_ fill_ zeros ones full zeros_like ones_like full_like new_zeros new_ones".split()
 )
 
+TAKING = frozenset({"copy_", "set:data", "mul_", "set_"})
+"""Writes that make a weight what another value is."""
+
+ROUNDING = 1e-9
+"""Share of the mean square that single precision leaves of a variance of zero."""
+
 
 class ConstantWeight(GraphRule):
     code = "GL303"
@@ -182,9 +210,16 @@ def _inner(graph: ModelGraph, run: Run) -> Iterator[Layer]:
 
 
 def _constant(weight: Parameter) -> Initialisation | None:
-    """The user's own call that filled a weight last, when it made it constant."""
+    """The user's own call that filled a weight last, when it made it constant: by its name, or as was measured."""
     last = weight.initialisations[-1] if weight.initialisations else None
-    return last if last is not None and last.name in CONSTANT and not last.library and last.frame else None
+    if last is None or last.library or not last.frame:
+        return None
+    return last if last.name in CONSTANT or (last.name in TAKING and _is_one_number(weight)) else None
+
+
+def _is_one_number(weight: Parameter) -> bool:
+    found = weight.moments
+    return found is not None and found.square - found.mean**2 <= ROUNDING * found.square
 
 
 def _has_units(layer: Layer) -> bool:

@@ -3,8 +3,9 @@
 A ReLU whose input is never above 0 gives 0 and a gradient of 0, and so nothing ever moves it. It is so for certain
 where the input is bounded away (`relu(-softplus(x))`, `relu(x.clamp(max=0))`), and at the start of training where a
 bias is far below what the weights can lift: a layer's result has a standard deviation near the gain of its
-initialiser, 0.6 for torch's default, so a bias of -10 shuts every unit. Gates and outputs are shut by a bias on
-purpose: these are left alone.
+initialiser, 0.6 for torch's default, so a bias of -10 shuts every unit. Where a forward pass is run, the share of
+units that were flat at every sample is measured. Gates and outputs are shut by a bias on purpose: these are left
+alone.
 
 Bad:
 
@@ -51,6 +52,31 @@ Bad:
 
     ```text
     13:13 warning: relu never fires, so no gradient passes
+    ```
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Shifted(nn.Module):
+        def __init__(self, width=64):
+            super().__init__()
+            self.inner = nn.Linear(13, width)
+            self.outer = nn.Linear(width, 1)
+            with torch.no_grad():
+                self.inner.bias -= 20.0
+
+        def forward(self, x):
+            return self.outer(torch.relu(self.inner(x)))
+
+
+    def gradlint_inputs():
+        return torch.randn(32, 13)
+    ```
+
+    ```text
+    14:27 warning: relu is flat in 100% of its units (measured), so no gradient passes at the start of training
     ```
 
 Good: a bias that the weights can lift, above or below 0.
@@ -136,7 +162,7 @@ from pydantic import Field
 
 from gradlint.analysis.dead_units import Dead, dead
 from gradlint.analysis.signals import written_at
-from gradlint.finding import Finding, Severity
+from gradlint.finding import Evidence, Finding, Severity
 from gradlint.frame import Frame
 from gradlint.graph import ModelGraph
 from gradlint.rule import GraphRule, related_at
@@ -165,8 +191,21 @@ class DeadActivation(GraphRule):
             path=graph.model.path,
             related=related_at(own, "the activation") if own != place else (),
             op=f"the {found.node.op} behind this bias" if by_bias else found.node.op,
-            state="is saturated" if found.fires else "never fires",
-            when=" at the start of training" if by_bias else "",
-            remedy="start the bias near 0" if by_bias else "bound its input elsewhere, or leave the activation out",
+            state=_state(found),
+            when=" at the start of training" if by_bias or found.measured is not None else "",
+            evidence=Evidence.MEASURED if found.measured is not None else Evidence.GRAPH,
+            remedy=_remedy(found),
             extra={"model": graph.model.name, "module": found.node.module or None},
         )
+
+
+def _remedy(found: Dead) -> str:
+    if found.measured is not None:
+        return "scale what comes in, and the weights and the bias before it"
+    return "bound its input elsewhere, or leave the activation out" if found.call is None else "start the bias near 0"
+
+
+def _state(found: Dead) -> str:
+    if found.measured is None:
+        return "is saturated" if found.fires else "never fires"
+    return f"is flat in {found.measured:.0%} of its {'elements' if found.fires else 'units'} (measured)"

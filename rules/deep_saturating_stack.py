@@ -2,9 +2,9 @@
 gradient.
 
 A sigmoid passes on at most a quarter of its gradient, tanh and softsign less than all of it, and every layer
-multiplies. A normalisation or a skip connection ends the row. gradlint warns when the bounds of the derivatives
-alone, or the first measured gradients, leave the first weight less than 0.005 of the last one's gradient; a row
-that keeps its gradient (tanh with Xavier can be twelve deep) is a note.
+multiplies. A normalisation or a skip connection ends the row. gradlint warns when the first gradients, measured or
+predicted, or else the bounds of the derivatives alone, leave the first weight less than 0.005 of the last one's
+gradient; a row that keeps its gradient (tanh with Xavier can be twelve deep) is a note.
 
 Bad:
 
@@ -33,7 +33,7 @@ Bad:
     ```
 
     ```text
-    21:16 warning: 4 saturating activations in a row (sigmoid), each of which shrinks the gradient; 3 are accepted
+    21:16 warning: 4 saturating activations in a row (sigmoid): the measured gradient falls to 0.0001; 3 are accepted
     ```
 
     ```python
@@ -54,7 +54,7 @@ Bad:
     ```
 
     ```text
-    13:17 warning: 5 saturating activations in a row (sigmoid), each of which shrinks the gradient; 3 are accepted
+    13:17 warning: 5 saturating activations in a row (sigmoid): the measured gradient falls to 2e-05; 3 are accepted
     ```
 
 Good: a few saturating layers.
@@ -196,7 +196,7 @@ from pydantic import Field
 
 from gradlint import ops
 from gradlint.analysis.gradient_path import affected
-from gradlint.analysis.gradient_profile import sizes, told
+from gradlint.analysis.gradient_profile import change, sizes
 from gradlint.analysis.structure import HEALTHY, Run, runs
 from gradlint.finding import Evidence, Finding, Related, Severity
 from gradlint.graph import ModelGraph, Node
@@ -209,10 +209,7 @@ OTHERS = 4
 class DeepSaturatingStack(GraphRule):
     code = "GL401"
     severity = Severity.WARNING
-    message = (
-        "{depth} saturating activations in a row ({names}), each of which shrinks the gradient{profile}; "
-        "{allowed} are accepted"
-    )
+    message = "{depth} saturating activations in a row ({names}){effect}; {allowed} are accepted"
     advice = "use ReLU or GELU with He initialisation, or put a normalisation or a skip connection between them"
     allowed: int = Field(3, ge=0, description="Longest accepted row of saturating activations.")
     healthy: float = Field(
@@ -238,7 +235,7 @@ class DeepSaturatingStack(GraphRule):
             depth=len(row),
             names=", ".join(dict.fromkeys(node.op for node in row)),
             allowed=self.allowed,
-            profile=f": {told(run, known)}" if known is not None and small else "",
+            effect=f": {change(known)}" if known is not None and small else ", each of which shrinks the gradient",
             extra=affected(graph.model, run.weights) | {"module": row[0].module or None},
         )
 

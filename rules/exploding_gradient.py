@@ -2,8 +2,9 @@
 
 Every layer multiplies the gradient by its own gain, and a gain above 1 grows with the depth: a factor before the
 activation (a sine of 30 times its input), a scale of the weights that does not shrink with the fan-in. The first step
-then throws the first layers far away. gradlint measures the first gradients in one backward pass at random data, and
-speaks when several layers of one chain lead there. Runs of eight and more layers without a norm are GL501's.
+then throws the first layers far away. gradlint measures the first gradients in one backward pass at random data, or
+predicts them from fans and initial scales where nothing is run, and speaks when several layers of one chain lead
+there. Runs of eight and more layers without a norm are GL501's.
 
 Bad:
 
@@ -37,7 +38,7 @@ Bad:
     ```
 
     ```text
-    9:23 warning: `net.0.linear.weight` gets over 1000 times the gradient of `net.6.weight`: the default gains multiply
+    9:23 warning: measured gradient of `net.0.linear.weight` is 400,000 times `net.6.weight`'s: 8.5 times a layer
     ```
 
 Good: the initialisation divides by the factor (Sitzmann et al. 2020, section 3.2).
@@ -86,6 +87,7 @@ from pydantic import Field
 
 from gradlint.analysis.gradient_path import affected
 from gradlint.analysis.gradient_profile import Slope, is_gradual, slopes, told
+from gradlint.analysis.wild_scales import wild_weights
 from gradlint.finding import Finding, Severity
 from gradlint.graph import ModelGraph
 from gradlint.rule import GraphRule
@@ -100,8 +102,10 @@ class ExplodingGradient(GraphRule):
     bound: float = Field(1e3, gt=1, description="Multiple of the last weight's gradient that the first may get.")
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
-        for slope in slopes(graph):
-            if is_gradual(slope, self.bound):
+        found = [slope for slope in slopes(graph) if is_gradual(slope, self.bound)]
+        blamed = wild_weights(graph, self.bound, 1 / self.bound) if found else frozenset()
+        for slope in found:
+            if blamed.isdisjoint(weight.name for weight in slope.run.weights):
                 yield self._said(graph, slope)
 
     def _said(self, graph: ModelGraph, slope: Slope) -> Finding:

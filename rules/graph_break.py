@@ -3,7 +3,9 @@
 The compiler turns forward into one graph of tensors. A number that Python takes out of a tensor (`item()`, `float()`,
 `int()`, `tolist()`), and a shape that depends on a tensor's values (indexing by a mask, `nonzero`, `unique`), are not
 known while it compiles: the graph ends there, the program runs on in Python, and a second graph begins. What could be
-fused is not, a GPU waits for the number, and `torch.export` refuses the model.
+fused is not, a GPU waits for the number, and `torch.export` refuses the model. The same holds where a list is indexed
+by a tensor, where a tensor is written into a text, and for functions that the compiler skips, such as `copy.deepcopy`
+of a module, `torch.manual_seed` or `torch.autograd.grad`.
 
 Bad:
 
@@ -153,7 +155,8 @@ Masked entries are multiplied with zero.
         train()
     ```
 
-Symptoms: where is the graph break?; torch._dynamo.explain shows graph breaks; Graph break from `Tensor.item()`,
+Symptoms: where is the graph break?; Failed to trace builtin operator; Attempted to call function marked as skipped;
+Dynamo does not know how to trace; torch._dynamo.explain shows graph breaks; Graph break from `Tensor.item()`,
 consider setting torch._dynamo.config.capture_scalar_outputs = True; Unsupported Tensor.item() call with
 capture_scalar_outputs=False; Dynamic shape operator; torch.compile gives no speed-up; fullgraph=True raises
 """

@@ -53,6 +53,24 @@ Bad:
     15:9 warning: `normal_` is overwritten by a later initialiser, so it has no effect
     ```
 
+    ```python
+    from torch import nn
+
+
+    class Price(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Linear(13, 32)
+            self.price = nn.Linear(32, 1)
+            self.first.weight.data.clone().normal_(0, 0.3)
+
+        def forward(self, x):
+            return self.price(self.first(x).relu())
+    ```
+
+    ```text
+    ```
+
 Good: the parameter itself is filled, also through its data, and a copy that is put back.
 
     ```python

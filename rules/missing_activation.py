@@ -57,6 +57,25 @@ Bad:
     13:13 warning: nothing non-linear between `features.2.weight` and `features.4.weight`: they are one linear map
     ```
 
+    ```python
+    from torch import nn
+    from torch.nn.utils import parametrizations
+
+
+    class Critic(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = parametrizations.weight_norm(nn.Linear(13, 32))
+            self.second = parametrizations.weight_norm(nn.Linear(32, 32))
+            self.score = nn.Linear(32, 1)
+
+        def forward(self, x):
+            return self.score(self.second(self.first(x)).relu())
+    ```
+
+    ```text
+    ```
+
 Good: an activation between, and a batch norm, which is not linear while it trains.
 
     ```python

@@ -2,9 +2,9 @@
 
 Each layer multiplies the scale of the signal and of the gradient by its own gain. Torch's default initialisation has
 a gain of about 0.4 before ReLU, so ten layers leave a ten-thousandth. A normalisation resets the scale, a skip leads
-around it. gradlint warns when the first gradients show the damage (the first weight gets less than 0.005 of the
-last one's), or, where nothing could be measured, when every layer has torch's default; otherwise (AlexNet, VGG with
-He initialisation) it is a note.
+around it. gradlint warns when the first gradients, measured or predicted, show the damage (the first weight gets less
+than 0.005 of the last one's), or, where neither is known, when every layer has torch's default; otherwise (AlexNet,
+VGG with He initialisation) it is a note.
 
 Bad:
 
@@ -27,7 +27,7 @@ Bad:
     ```
 
     ```text
-    9:37 warning: 15 weight layers without a norm or skip, the first gets under 0.005 of the last one's gradient
+    9:37 warning: 15 weight layers without a norm or skip, so the measured gradient falls to 1e-05
     ```
 
     ```python
@@ -51,7 +51,7 @@ Bad:
     ```
 
     ```text
-    12:21 warning: 14 weight layers without a norm or skip, the first gets under 0.005 of the last one's gradient
+    12:21 warning: 14 weight layers without a norm or skip, so the measured gradient falls to 5e-06
     ```
 
 Good: a shallow net.
@@ -169,7 +169,7 @@ from pydantic import Field
 
 from gradlint.analysis.deployed import folds_norms
 from gradlint.analysis.gradient_path import affected
-from gradlint.analysis.gradient_profile import sizes, told
+from gradlint.analysis.gradient_profile import change, sizes
 from gradlint.analysis.structure import HEALTHY, Layer, Run, initialised_by, runs
 from gradlint.finding import Evidence, Finding, Severity
 from gradlint.graph import ModelGraph
@@ -201,7 +201,7 @@ class MissingNormalization(GraphRule):
             plain = all(initialised_by(weight) is None for weight in run.weights)
             yield self._said(graph, run, Evidence.GRAPH, plain, "so their scales multiply")
         elif not self.healthy <= ratio <= 1 / self.healthy:
-            yield self._said(graph, run, known.evidence, True, f"so {told(run, known)}")
+            yield self._said(graph, run, known.evidence, True, f"so {change(known)}")
         elif not any(map(_scaled_by_hand, run.layers)):
             yield self._said(graph, run, known.evidence, False, "though the gradient keeps its size at the start")
 

@@ -2,7 +2,9 @@
 
 gradlint builds the model and feeds it once. It needs arguments for the constructor and example inputs; it finds them in
 `--input`, in the settings, in `gradlint_inputs()`, in the file's own calls and in the signature. When none of these
-leads to a forward pass, the model is not judged, and a clean report would be a false promise.
+leads to a forward pass, the model is not judged, and a clean report would be a false promise. A graph out of a file
+that no runtime takes is told of in the same way, at the number of the node: an operator that its opset does not have,
+operands that do not fit, a shape that the file says is another.
 
 Bad:
 

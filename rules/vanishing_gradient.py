@@ -2,9 +2,10 @@
 
 Every layer multiplies the gradient by its own gain. Torch's default initialisation has a gain of about 0.4 before ReLU
 and 0.15 before a sigmoid, so a handful of layers is enough. gradlint measures the first gradients in one backward pass
-at random data; it speaks when several layers of one chain lead there, not when one layer starts near zero, as the last
-one of a policy or of a residual branch does. Runs of eight and more layers without a norm are GL501's, four and more
-saturating activations in a row GL401's.
+at random data, and predicts them from fans and initial scales where nothing is run; it speaks when several layers of
+one chain lead there, not when one layer starts near zero, as the last one of a policy or of a residual branch does.
+Runs of eight and more layers without a norm are GL501's, four and more saturating activations in a row GL401's, weights
+that were scaled by hand GL304's and GL305's.
 
 Bad:
 
@@ -43,7 +44,7 @@ Bad:
     ```
 
     ```text
-    9:13 warning: `front.0.weight` gets under 0.001 of the gradient of `out.weight`: every hardsigmoid multiplies it
+    9:13 warning: measured gradient of `front.0.weight` is 0.0004 of `out.weight`'s: 3 hardsigmoids pass on at most 1/6
     ```
 
 Good: He initialisation, which keeps the scale before ReLU.
@@ -106,6 +107,7 @@ from pydantic import Field
 
 from gradlint.analysis.gradient_path import affected
 from gradlint.analysis.gradient_profile import Slope, is_gradual, slopes, told
+from gradlint.analysis.wild_scales import wild_weights
 from gradlint.finding import Finding, Severity
 from gradlint.graph import ModelGraph
 from gradlint.rule import GraphRule
@@ -120,8 +122,10 @@ class VanishingGradient(GraphRule):
     bound: float = Field(1e-3, gt=0, lt=1, description="Share of the last weight's gradient that the first should get.")
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
-        for slope in slopes(graph):
-            if is_gradual(slope, self.bound):
+        found = [slope for slope in slopes(graph) if is_gradual(slope, self.bound)]
+        blamed = wild_weights(graph, 1 / self.bound, self.bound) if found else frozenset()
+        for slope in found:
+            if blamed.isdisjoint(weight.name for weight in slope.run.weights):
                 yield self._said(graph, slope)
 
     def _said(self, graph: ModelGraph, slope: Slope) -> Finding:

@@ -4,7 +4,7 @@ layer.
 Xavier (Glorot and Bengio 2010) keeps the variance of a symmetric activation near its linear part, such as tanh. ReLU
 cuts off one half of the signal, so the weights need twice the variance: He initialisation (He et al. 2015, section
 2.2), or Xavier with `gain=nn.init.calculate_gain("relu")`. One layer more or less does not matter much; ten of them
-leave a thousandth.
+leave a thousandth. Where the layers of a call keep half of the signal's size and more, by their fans, it is a note.
 
 The fix is an unsafe one: training starts from other weights, and a call that fills layers without a ReLU too gives
 those more than they need.

@@ -14,6 +14,7 @@ from torch import nn
 import gradlint
 from gradlint.finding import Finding
 from gradlint.frontends.recorder.live import record
+from gradlint.frontends.recorder.session import Session
 from gradlint.frontends.recorder.taint import origins, tracked
 from gradlint.graph import Passage
 
@@ -155,3 +156,22 @@ def test_arrays_remember_their_origin(compute: Callable[[object], object]) -> No
 def test_failures_of_the_forward_are_told() -> None:
     with pytest.raises(Exception, match="forward pass failed"):
         gradlint.check(nn.Linear(3, 2), torch.randn(4, 7))
+
+
+@pytest.mark.parametrize(("copied", "linked"), [(True, True), (False, False)])
+def test_a_filled_copy_is_tied_to_what_it_copies(copied: bool, linked: bool) -> None:
+    class Filled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.only = nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.only(x)
+
+    session = Session()
+    with session.recording():
+        model = Filled()
+        weight = model.only.weight.data
+        (weight.clone() if copied else weight).normal_()
+    filled = next(number for number, node in enumerate(session.tape.nodes) if node.native == "normal_")
+    assert bool(session.tape.sources.get(filled)) is linked

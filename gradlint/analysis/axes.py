@@ -9,8 +9,9 @@ from gradlint import ops
 from gradlint.analysis.activations import SOFTMAX
 from gradlint.analysis.norms import BATCH_NORM, given, is_kind
 from gradlint.analysis.operands import literal, number, pair
-from gradlint.analysis.signals import readers, signals, weight_of
+from gradlint.analysis.signals import BATCH, readers, signals, weight_of
 from gradlint.graph import ModelGraph, Node, NodeKind
+from gradlint.rule import user_frame
 
 FAR = 60
 """Ops behind one another that are looked at."""
@@ -21,6 +22,9 @@ BATCHED = 2
 KEPT = ("keepdim", "keepdims", "2")
 SHIFTED = frozenset({"add", "sub", "mul", "div", "neg", "log", "exp", "clamp", "sqrt"})
 """Ops that leave every axis in its place when the other operand is a number."""
+
+CLASSES = (1, -1)
+"""Axes along which the entry of a class is picked."""
 
 SWAPPING = frozenset({"transpose", "swapaxes", "swapdims"})
 FLAT = frozenset({"view", "reshape"})
@@ -71,6 +75,8 @@ def origin_of(graph: ModelGraph, node: Node, index: int) -> Origin:
 def _before(graph: ModelGraph, axis: Axis) -> Axis | Origin:
     """The same axis one op earlier, or what the op says of it."""
     node = axis.node
+    if _is_collated(node):
+        return Origin.BATCH if axis.index == 0 else Origin.UNKNOWN
     read = signals(graph, node) if node.kind is NodeKind.OP else ()
     if not read:
         return Origin.UNKNOWN
@@ -85,6 +91,11 @@ def _before(graph: ModelGraph, axis: Axis) -> Axis | Origin:
     if is_kind(node, ops.Kind.POOL) and axis.place == 0:
         return Axis(read[0], 0)
     return _of_view(axis, read[0])
+
+
+def _is_collated(node: Node) -> bool:
+    """Whether a loader put items together; their new axis is the first."""
+    return node.op == BATCH or (node.op == "stack" and bool(node.frames) and user_frame(node) is None)
 
 
 def _of_layer(graph: ModelGraph, axis: Axis, read: Node) -> Axis | Origin:
@@ -146,7 +157,10 @@ def _of_swap(axis: Axis, read: Node) -> Axis | Origin:
 
 
 def is_judged_by_class(graph: ModelGraph, node: Node) -> bool:
-    """Whether a loss with a class axis of its own, behind the batch, judges a value of at least two axes."""
+    """Whether a loss with a class axis of its own, behind the batch, judges a value of at least two axes.
+
+    A loss by hand picks the entry of the true class along that axis.
+    """
     shaped = node.shape is not None and len(node.shape) >= BATCHED
     waiting = list(readers(graph, node)) if shaped else []
     for _ in range(FAR):
@@ -155,6 +169,8 @@ def is_judged_by_class(graph: ModelGraph, node: Node) -> bool:
         reader = waiting.pop()
         if reader.op in ("nll_loss", "cross_entropy"):
             return signals(graph, reader)[:1] != () and _is_prediction(graph, reader, node)
+        if reader.op == "gather":
+            return literal(reader, 1, "dim") in CLASSES and signals(graph, reader)[:1] == (node,)
         if reader.op in SHIFTED and len(signals(graph, reader)) == 1:
             waiting += readers(graph, reader)
     return False

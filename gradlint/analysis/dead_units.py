@@ -1,7 +1,9 @@
-"""Units that cannot fire, and activations that cannot leave saturation: by interval, or by the bias they start with.
+"""Units that cannot fire, and activations that cannot leave saturation: by interval, by the bias they start with, or
+as they were measured.
 
 An interval proves it for every input. A bias proves it for the start of training: the pre-activation of a layer is a
-sum over its inputs, close to normal with the initialiser's gain as its standard deviation for inputs of unit power.
+sum over its inputs, close to normal with the initialiser's gain as its standard deviation for inputs of unit power. A
+measurement shows it for the inputs of one pass, when every unit was seen often enough.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from statistics import NormalDist
 
 from gradlint import ops
 from gradlint.analysis.activations import activations, is_weighing
+from gradlint.analysis.initial_scale import is_by_hand
 from gradlint.analysis.learning import takes_part
 from gradlint.analysis.norms import is_kind
 from gradlint.analysis.operands import inputs, literal, number, operand, pair
@@ -41,6 +44,13 @@ LINEAR_PART: dict[str, tuple[float, float]] = {
 ALSO_GATES = frozenset({"sigmoid", "tanh", "hardsigmoid"})
 """Activations that are shut by a bias on purpose where they gate, or stand at the output with a rare class."""
 
+ONE_SIDED = frozenset({"relu", "relu6"})
+"""Activations whose derivative is exactly zero on one side, where about half of a unit's elements lie anyway."""
+
+UNITS, SAMPLES = 16, 8
+"""Units of a layer, and elements of each, from which on a measured share is no chance: a healthy unit is off at all of
+eight samples once in 256 times."""
+
 POWER_INSIDE, POWER_OF_DATA = 2.0, 4.0
 """Largest root mean square that is allowed for: of what a layer or norm made, and of data as they come."""
 
@@ -55,11 +65,13 @@ NEAR = 8
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """An activation without a gradient, whether its units are off or saturated, and the initialiser that shut it."""
+    """An activation without a gradient, whether its units are off or saturated, the initialiser that shut it, and the
+    share of units that was measured."""
 
     node: Node
     fires: bool
     call: Initialisation | None = None
+    measured: float | None = None
 
 
 def dead(graph: ModelGraph, share: float) -> Iterator[Dead]:
@@ -69,7 +81,8 @@ def dead(graph: ModelGraph, share: float) -> Iterator[Dead]:
             yield from _by_interval(graph, node)
     for node in activations(graph):
         if node.op in LINEAR_PART and takes_part(graph, node):
-            yield from _by_bias(graph, node, NormalDist().inv_cdf(share))
+            shut = list(_by_bias(graph, node, NormalDist().inv_cdf(share)))
+            yield from shut or _as_measured(graph, node, share)
 
 
 def _is_clamp(node: Node) -> bool:
@@ -117,6 +130,25 @@ def _by_bias(graph: ModelGraph, node: Node, deviations: float) -> Iterator[Dead]
         yield Dead(node, fires=False, call=call if mean[1] < 0 else None)
     elif mean[0] + shift - reach > high:
         yield Dead(node, fires=True, call=call if mean[0] > 0 else None)
+
+
+def _as_measured(graph: ModelGraph, node: Node, share: float) -> Iterator[Dead]:
+    """A hidden activation behind a layer, most of whose units passed on nothing of the inputs of one pass."""
+    if node.measured is None or node.shape is None or not _is_hidden(graph, node):
+        return
+    layer, _ = _layer(graph, node)
+    weight = weight_of(graph, layer) if layer is not None else None
+    if weight is None or not _is_seen_often(node.shape, weight.shape[0]):
+        return
+    fires = node.op in ALSO_GATES
+    found = node.measured.saturated if fires or node.op not in ONE_SIDED else node.measured.dead
+    if found is not None and found > share and not (fires and is_by_hand(graph, weight)):
+        yield Dead(node, fires=fires, measured=found)
+
+
+def _is_seen_often(shape: tuple[int, ...], units: int) -> bool:
+    """Whether there are enough units, each seen at enough samples and places, for their share to be no chance."""
+    return units >= UNITS and math.prod(shape) >= SAMPLES * units
 
 
 def _layer(graph: ModelGraph, node: Node) -> tuple[Node | None, float]:

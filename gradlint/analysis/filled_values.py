@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gradlint.analysis import domains
 from gradlint.analysis.domains import UNKNOWN, Domain, Zero
-from gradlint.analysis.operands import literal, number
+from gradlint.analysis.operands import Number, literal, number
 from gradlint.graph import Node
 
 
@@ -20,6 +20,16 @@ def integers(node: Node) -> Domain:
     if high is None:
         return UNKNOWN
     return Domain(float(low), float(high) - 1, Zero.COUNT if low == 0 else Zero.NEVER, known=True)
+
+
+def uniform(node: Node) -> Domain:
+    """`uniform_(low, high)`, where both ends are numbers."""
+    low, high = _end(node, 1, ("from", "a", "low")), _end(node, 2, ("to", "b", "high"))
+    return UNKNOWN if low is None or high is None else Domain(float(low), float(high), known=True)
+
+
+def _end(node: Node, position: int, names: tuple[str, ...]) -> Number | None:
+    return next((number(node.literals[key]) for key in (str(position), *names) if key in node.literals), None)
 
 
 def filled(node: Node) -> Domain:

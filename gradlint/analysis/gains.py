@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from weakref import WeakKeyDictionary
 
 from gradlint import ops
 from gradlint.analysis.initial_scale import Scale, is_by_hand, scale_of
@@ -35,9 +36,18 @@ CURVES: dict[str, Function] = {
 }
 
 LEAKY, CLIPPED = "leaky_relu", "hardtanh"
-KEEPING = (ops.Kind.CAST, ops.Kind.DROPOUT, ops.Kind.PADDING, ops.Kind.POOL, ops.Kind.RESHAPE, ops.Kind.RESAMPLING)
+KEEPING = (
+    ops.Kind.CAST,
+    ops.Kind.DROPOUT,
+    ops.Kind.INDEXING,
+    ops.Kind.PADDING,
+    ops.Kind.POOL,
+    ops.Kind.RESAMPLING,
+    ops.Kind.RESHAPE,
+)
 """Ops that leave the size of the elements about as it is."""
 
+AVERAGE = "mean"
 SCALING = {"mul": 1, "div": -1}
 FLAT = 0.05
 """Share of an activation's largest derivative below which an element is saturated."""
@@ -50,10 +60,10 @@ SPARSE = 2
 class Gain:
     """One layer of a run.
 
-    `forward` is what it multiplies the root mean square of its signal by, up to its activation; `before` and `made`
-    are those of what it reads and of what its activation makes; `back` is what its weight multiplies a gradient by,
-    `slope` what stands behind it does, `bend` what its activation alone does, and `saturated` the share of elements
-    that are flat there.
+    `forward` is what its weights and factors multiply the root mean square of their signal by, up to its activation,
+    and `kept` what that leaves of it; `before` and `made` are those of what it reads and of what its activation makes,
+    the bias with it. `back` is what its weight multiplies a gradient by, `slope` what stands behind it does, `bend`
+    what its activation alone does, and `saturated` the share of elements that are flat there.
     """
 
     layer: Layer
@@ -61,6 +71,7 @@ class Gain:
     by_hand: bool
     before: float
     forward: float
+    kept: float
     made: float
     back: float
     slope: float
@@ -68,8 +79,19 @@ class Gain:
     saturated: float
 
 
+_known: WeakKeyDictionary[ModelGraph, dict[int, tuple[Gain, ...]]] = WeakKeyDictionary()
+
+
 def gains(graph: ModelGraph, run: Run) -> tuple[Gain, ...]:
     """The gains of a run's layers, for a signal of unit power; empty where one of them is not understood."""
+    known = _known.setdefault(graph, {})
+    first = run.layers[0].node.id
+    if first not in known:
+        known[first] = _gains(graph, run)
+    return known[first]
+
+
+def _gains(graph: ModelGraph, run: Run) -> tuple[Gain, ...]:
     found: list[Gain] = []
     power, mean = 1.0, 0.0
     for layer in run.layers:
@@ -96,12 +118,16 @@ def kept(graph: ModelGraph, run: Run, among: Callable[[Layer], object]) -> float
 
 
 def _gain(graph: ModelGraph, layer: Layer, power: float, mean: float) -> tuple[Gain, float, float] | None:
-    """A layer's gain, and the mean square and the mean of what it makes of a signal."""
+    """A layer's gain, and the mean square and the mean of what it makes of a signal.
+
+    Independent weights add the powers of what they read; their mean adds up the signal's own.
+    """
     scale, fans = scale_of(layer.weight, layer.node, graph), _fans(layer)
     if scale is None or fans is None:
         return None
-    summed = _summed(graph, layer, scale, fans[0], power, mean)
-    bent = _bent(graph, layer, summed)
+    summed = fans[0] * scale.square * power + fans[0] * (fans[0] - 1) * scale.mean**2 * mean**2
+    whole = summed + next((one.square for one in _biases(graph, layer) if one is not None), 0.0)
+    bent = _bent(graph, layer, whole)
     if bent is None:
         return None
     curve, factor = bent
@@ -113,6 +139,7 @@ def _gain(graph: ModelGraph, layer: Layer, power: float, mean: float) -> tuple[G
         is_by_hand(graph, layer.weight),
         math.sqrt(power),
         math.sqrt(summed / power) * factor if power > 0 else 0.0,
+        math.sqrt(square / whole) / factor if whole > 0 and factor else 0.0,
         math.sqrt(square),
         math.sqrt(fans[1] * scale.square),
         math.sqrt(slope),
@@ -120,13 +147,6 @@ def _gain(graph: ModelGraph, layer: Layer, power: float, mean: float) -> tuple[G
         _saturated(layer, curve, factor),
     )
     return gain, square, middle
-
-
-def _summed(graph: ModelGraph, layer: Layer, scale: Scale, fan: float, power: float, mean: float) -> float:
-    """The power of a layer's result: independent weights add powers, their mean adds that of the signal."""
-    aligned = fan * (fan - 1) * scale.mean**2 * mean**2
-    bias = next((one for one in _biases(graph, layer) if one is not None), None)
-    return fan * scale.square * power + aligned + (bias.square if bias is not None else 0.0)
 
 
 def _biases(graph: ModelGraph, layer: Layer) -> Iterator[Scale | None]:
@@ -167,7 +187,7 @@ def _bent(graph: ModelGraph, layer: Layer, power: float) -> tuple[Curve, float] 
         times = _factor(graph, step)
         function = partial(_times, times) if times is not None else _function(graph, step)
         if function is None:
-            if not is_kind(step, *KEEPING):
+            if not (is_kind(step, *KEEPING) or step.op == AVERAGE):
                 return None
             continue
         curve = composed(curve, function)

@@ -69,11 +69,21 @@ def is_behind_loss(graph: ModelGraph, cut: Cut) -> bool:
 
 
 def _is_measure(graph: ModelGraph, cut: Cut) -> bool:
-    """Whether a value is a loss by hand: one number of what a model computes, of which only numbers are made."""
+    """Whether a value is a loss by hand: one number of what a model computes, of which only numbers are made.
+
+    What is made of parameters alone, such as the weight of a task, is no loss.
+    """
     source = graph.node(cut.edge.source)
     ahead = graph.reached([cut.edge.target]) & graph.reaching(graph.model.targets)
     is_number = source.kind is NodeKind.OP and source.shape == ()
-    return graph.model.reach_at == "loss" and is_number and all(_is_number(graph, node) for node in ahead)
+    numbers = is_number and all(_is_number(graph, node) for node in ahead)
+    return graph.model.reach_at == "loss" and numbers and _is_of_data(graph, source.id)
+
+
+def _is_of_data(graph: ModelGraph, node: int) -> bool:
+    """Whether anything but parameters is behind a value."""
+    behind = graph.reaching([node])
+    return any(graph.node(n).kind is not NodeKind.PARAMETER and not any(graph.incoming(n)) for n in behind)
 
 
 def _is_number(graph: ModelGraph, node: int) -> bool:

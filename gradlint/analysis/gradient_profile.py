@@ -98,18 +98,18 @@ class Slope:
         steps = len(self.run.layers) - 1
         factor = self.ratio ** (1 / steps) if self.ratio > 0 else 0.0
         calls = dict.fromkeys(call.name for w in self.run.weights if (call := initialised_by(w)) is not None)
-        scale = f"the scale of {', '.join(f'`{call}`' for call in calls)}" if calls else "the default initialisation"
-        return f"each of {steps} layers multiplies it by about {factor:.2g}, by {scale}"
+        scale = f", by {', '.join(f'`{call}`' for call in calls)}" if calls else ""
+        return f"{factor:.2g} times a layer{scale}"
 
 
 def _passes(op: str, count: int) -> str:
-    """`3 sigmoids each pass on at most 1/4`; empty for an activation that may pass on all of a gradient."""
+    """`3 sigmoids pass on at most 1/4`; empty for an activation that may pass on all of a gradient."""
     known = ops.facts(op)
     bound = known.derivative_bound if known is not None else None
     if bound is None or bound >= 1:
         return ""
     share = Fraction(bound).limit_denominator(SIMPLEST)
-    many = f"{count} {op}s each pass" if count > 1 else f"the {op} passes"
+    many = f"{count} {op}s pass" if count > 1 else f"the {op} passes"
     return f"{many} on at most {share}"
 
 
@@ -156,10 +156,17 @@ def _has_own_rule(run: Run) -> bool:
 
 
 def told(run: Run, found: Sizes) -> str:
-    """The first and the last gradient of a run in a clause: `the measured gradient of `a` is 3e-09 of that of `b``."""
+    """The first and the last gradient of a run in a clause: measured gradient of `a` is 3e-09 of `b`'s."""
     first, last, ratio = run.weights[0].name, run.weights[-1].name, found.ratio or 0.0
-    share = f"{rounded(ratio)} times" if ratio >= 1 else f"{rounded(ratio)} of" if ratio else ZERO
-    return f"the {found.evidence.value} gradient of `{first}` is {share} that of `{last}`"
+    share = f"{rounded(ratio)} {'times' if ratio >= 1 else 'of'}" if ratio else ZERO
+    return f"{found.evidence.value} gradient of `{first}` is {share} `{last}`'s"
+
+
+def change(found: Sizes) -> str:
+    """What a gradient does on its way back, in a clause: the measured gradient falls to 3e-09."""
+    ratio = found.ratio or 0.0
+    size = f"grows {rounded(ratio)} times" if ratio >= 1 else f"falls to {rounded(ratio) if ratio else 'zero'}"
+    return f"the {found.evidence.value} gradient {size}"
 
 
 def rounded(ratio: float) -> str:

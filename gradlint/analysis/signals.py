@@ -15,11 +15,14 @@ MATRIX = 2
 """Axes that a weight has at least; a bias and the affine parameters of a norm have one."""
 
 WEIGHTED = (ops.Kind.LINEAR, ops.Kind.CONV)
-VIEWED = frozenset({"t", "transpose", "permute", "T", "mT", "swapaxes", "contiguous"})
-"""Views of a weight that leave it the same map."""
+VIEWED = frozenset({"t", "transpose", "permute", "T", "mT", "swapaxes", "contiguous", "weight_norm"})
+"""Views of a weight that leave it the same map, but for the length of its rows."""
 
 PRODUCTS = frozenset({"mul", "matmul", "bmm", "mm", "einsum", "baddbmm", "div", "where", "dot", "mv", "tensordot"})
 """Ops that multiply, or choose between, two signals."""
+
+BATCH = "batch"
+"""What the items of a data set become: a value without history, and what goes into a model."""
 
 STILL = (NodeKind.PARAMETER, NodeKind.BUFFER, NodeKind.CONSTANT)
 FILLED = frozenset({"zero", "fill", "zeros", "ones", "full", "eye", "arange"})
@@ -45,8 +48,8 @@ def fixed(graph: ModelGraph) -> frozenset[int]:
         known: set[int] = set()
         for node in graph.nodes:
             sources = [edge.source for edge in graph.incoming(node.id)]
-            still = node.kind in STILL or (not sources and node.op in FILLED)
-            if still or (sources and known.issuperset(sources)):
+            still = (node.kind in STILL and node.op != BATCH) or (not sources and node.op in FILLED)
+            if still or (sources and node.op != BATCH and known.issuperset(sources)):
                 known.add(node.id)
         found = _fixed[graph] = frozenset(known)
     return found

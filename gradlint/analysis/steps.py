@@ -50,12 +50,12 @@ def _reads_old(graph: ModelGraph, node: int, earlier: int) -> bool:
 
 
 def _is_computed(graph: ModelGraph, node: int) -> bool:
-    """Whether a value has a history of gradients: an op with an open way from a parameter.
+    """Whether a value has a history of gradients: an op with an open way from a trainable parameter.
 
     An attribute that was computed from a parameter once and for all is another fault (an unregistered parameter).
     """
     kept = {hidden_node for hidden in graph.model.hidden for hidden_node in hidden.nodes}
     if graph.node(node).kind is not NodeKind.OP or node in kept:
         return False
-    parameters = {p.node for p in graph.model.parameters if p.node is not None}
-    return bool(graph.reaching([node], lambda edge: edge.open) & parameters)
+    learning = {p.node for p in graph.model.trainable if p.node is not None}
+    return bool(graph.reaching([node], lambda edge: edge.open) & learning)

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from gradlint import ops
 from gradlint.analysis import domains
 from gradlint.analysis.domains import UNBOUNDED, UNKNOWN, Domain, Zero
-from gradlint.analysis.filled_values import filled, integers
+from gradlint.analysis.filled_values import filled, integers, uniform
 from gradlint.analysis.guards import is_comparison, marks_diagonal, marks_steps, narrowed, replaces_zeros
 from gradlint.analysis.operands import (
     inputs,
@@ -23,11 +23,9 @@ from gradlint.analysis.operands import (
     origin,
     pair,
 )
+from gradlint.analysis.signals import BATCH
 from gradlint.graph import ModelGraph, Node, NodeKind
 from gradlint.rule import user_frame
-
-BATCH = "batch"
-"""What the items of a data set become: a value without history, with theirs."""
 
 DEPTH = 150
 """Values behind one another that are looked at; what lies deeper is unknown."""
@@ -309,6 +307,8 @@ def _scattered(every: Domains, node: Node, depth: int) -> Domain:
 def _wrapped(every: Domains, node: Node, depth: int) -> Domain:
     """A tensor made of an array, or of a number that came from another tensor."""
     read = inputs(every.graph, node)
+    if node.literals.get("of_type") == "uint8":
+        return domains.BYTES
     return every.of(read[0], depth) if len(read) == 1 else UNKNOWN
 
 
@@ -369,6 +369,7 @@ _ARITHMETIC = {
     "relu": _rectified,
     "relu6": _rectified,
     "randint": lambda _every, node, _depth: integers(node),
+    "uniform": lambda _every, node, _depth: uniform(node),
 }
 
 MAKERS: dict[str, Maker] = {

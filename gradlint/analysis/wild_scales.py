@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gradlint import ops
 from gradlint.analysis.gains import Gain, gains
+from gradlint.analysis.initial_scale import is_by_hand
 from gradlint.analysis.norms import is_kind
 from gradlint.analysis.structure import Run, runs
 from gradlint.frame import Frame
@@ -54,12 +55,19 @@ def too_small(graph: ModelGraph, bound: float) -> Iterator[Wild]:
             yield _blamed(small, ratio, grown is not None)
 
 
+def wild_weights(graph: ModelGraph, large: float, small: float) -> frozenset[str]:
+    """The weights whose scale makes a signal grow or shrink beyond two bounds."""
+    found = (*too_large(graph, large, 1.0), *too_small(graph, small))
+    return frozenset(gain.layer.weight.name for wild in found for gain in wild.gains)
+
+
 def _chains(graph: ModelGraph) -> Iterator[tuple[Run, tuple[Gain, ...]]]:
     """The runs whose layers' gains are all known, and whose scale no norm behind them takes back."""
     for run in runs(graph):
-        if not (run.shared or run.bypassed or _is_normalised(graph, run)):
+        by_hand = any(is_by_hand(graph, weight) for weight in run.weights)
+        if by_hand and not (run.shared or run.bypassed or _is_normalised(graph, run)):
             found = gains(graph, run)
-            if found and any(gain.by_hand for gain in found):
+            if found:
                 yield run, found
 
 
@@ -80,19 +88,14 @@ def _growing(graph: ModelGraph, run: Run, found: Sequence[Gain], bound: float) -
     """The call that makes a signal grow; what an activation bounds begins anew behind it."""
     for part in _unbounded(found):
         large = [gain for gain in part if gain.by_hand and gain.forward > 1]
-        ratio = math.prod(gain.forward * _kept(gain) for gain in large)
-        whole = math.prod(gain.forward * _kept(gain) for gain in part)
+        ratio = math.prod(gain.forward * gain.kept for gain in large)
+        whole = math.prod(gain.forward * gain.kept for gain in part)
         if len(large) < FEWEST or ratio <= bound or whole <= bound / ALLOWANCE:
             continue
         grown = _measured_growth(graph, run)
         if grown is None or max(grown) > bound / ALLOWANCE:
             return [_blamed(large, ratio, grown is not None)]
     return []
-
-
-def _kept(gain: Gain) -> float:
-    """The share of a signal's size that an activation leaves."""
-    return gain.made / (gain.before * gain.forward) if gain.before * gain.forward else 0.0
 
 
 def _unbounded(found: Sequence[Gain]) -> Iterator[list[Gain]]:
@@ -119,7 +122,7 @@ def _saturating(found: Sequence[Gain], share: float) -> list[Wild]:
             continue
         seen = flat.measured.saturated if flat.measured is not None else None
         if seen is None or seen > share:
-            like = [one for one in found[:-1] if one.by_hand and one.call == gain.call and one.saturated > share]
+            like = [one for one in found[:-1] if one.by_hand and one.saturated > share]
             ratio = gain.saturated if seen is None else seen
             return [Wild(_place(gain), gain.call, tuple(like), ratio, seen is not None, flat)]
     return []
@@ -145,12 +148,12 @@ def _back(first: Signal, last: Signal) -> float:
 
 
 def _blamed(found: Sequence[Gain], ratio: float, measured: bool) -> Wild:
-    """The call, or the place, that scaled most of the weights."""
+    """Weights at the call, or the place, that scaled most of them."""
     groups: dict[Frame | None, list[Gain]] = {}
     for gain in found:
         groups.setdefault(_place(gain), []).append(gain)
     place, most = max(groups.items(), key=lambda group: len(group[1]))
-    return Wild(place, most[0].call, tuple(most), ratio, measured)
+    return Wild(place, most[0].call, tuple(found), ratio, measured)
 
 
 def _place(gain: Gain) -> Frame | None:

@@ -14,6 +14,9 @@ MOST_UNDERLINED = 4
 MOST_GROUPS = 5
 TAB = "    "
 
+SIZES = ("GL3", "GL401", "GL402", "GL403", "GL501", "GL505")
+"""Rules about parameters whose gradient arrives: about how they start, and how large their gradients are."""
+
 EVIDENCE = {
     Evidence.GRAPH: "proved on the recorded graph",
     Evidence.MEASURED: "measured by a forward and a backward pass",
@@ -116,7 +119,7 @@ def _shown(text: str) -> str:
 
 def _remarks(finding: Finding) -> Iterator[tuple[str, str]]:
     if finding.parameters:
-        yield "no gradient", effect(finding)
+        yield "parameters" if finding.code.startswith(SIZES) else "no gradient", effect(finding)
     yield "evidence", EVIDENCE[finding.evidence]
     for other in finding.related:
         yield "also", f"{other.path}:{other.line}:{other.column}: {other.message}"

@@ -135,7 +135,8 @@ def examine(case: Case) -> Result:
     result.weights = compared(wanted, truth, prediction.gradients)
     bare = replace(graph.model, parameters=tuple(replace(one, moments=None) for one in graph.model.parameters))
     result.initialisers = compared(wanted, truth, predict(graph.for_model(bare)).gradients)
-    result.slope = slope([truth.get(name, 0.0) for name in wanted])
+    top = max(truth.values(), default=0.0)
+    result.slope = slope([truth[name] if truth.get(name, 0.0) > top * NOTHING else 0.0 for name in wanted])
     result.shares, result.shares_near = shares(graph, prediction)
     return result
 
@@ -144,22 +145,30 @@ def compared(names: Sequence[str], truth: dict[str, float], found: Any) -> Compa
     """Errors over the parameters, and how their order and their trend agree."""
     top = max(truth.values(), default=0.0)
     pairs = [(name, truth.get(name, 0.0), found.get(name)) for name in names]
-    errors = {name: error(real, guess, top) for name, real, guess in pairs if guess is not None}
+    known = [
+        (name, real, guess) for name, real, guess in pairs if guess is not None and not is_nothing(real, guess, top)
+    ]
+    errors = {name: error(real, guess, top) for name, real, guess in known}
     missing = sum(guess is None and real > top * NOTHING for _, real, guess in pairs)
     if not errors:
         return Compared(missing=missing)
     worst = max(errors, key=lambda name: errors[name])
     both = [(real, guess) for _, real, guess in pairs if guess]
     rank = spearman([real for real, _ in both], [guess for _, guess in both])
-    trend = slope([guess or 0.0 for _, _, guess in pairs])
+    trend = slope([guess if guess and guess > top * NOTHING else 0.0 for _, _, guess in pairs])
     return Compared(statistics.median(errors.values()), errors[worst], worst, rank, trend, missing)
 
 
 def error(real: float, guess: float, top: float) -> float:
-    """|log10(predicted / measured)|; zero where both are nothing."""
-    if real <= top * NOTHING or guess <= top * NOTHING * NOTHING:
-        return 0.0 if guess <= top * NOTHING * 1e3 and real <= top * NOTHING * 1e3 else WRONG
+    """|log10(predicted / measured)|; where only one of them is nothing, the prediction is wrong."""
+    if real <= top * NOTHING or guess <= top * NOTHING:
+        return WRONG
     return abs(math.log10(guess / real))
+
+
+def is_nothing(real: float, guess: float, top: float) -> bool:
+    """Whether neither has a gradient, as behind a weight that begins at zero: there is nothing to compare."""
+    return max(real, guess) <= top * NOTHING
 
 
 def slope(sizes: Sequence[float]) -> float:

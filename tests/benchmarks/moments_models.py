@@ -152,7 +152,9 @@ def torchvision(name: str) -> tuple[Any, Any]:
         options["image_size"] = SIDE
     if "init_weights" in inspect.signature(getattr(builder, "__wrapped__", builder)).parameters or name == "googlenet":
         options["init_weights"] = True
-    return builder(**options), (torch.randn(BATCH, 3, 2 * SIDE if name == "alexnet" else SIDE, SIDE * (1 + (name == "alexnet"))),)
+    return builder(**options), (
+        torch.randn(BATCH, 3, 2 * SIDE if name == "alexnet" else SIDE, SIDE * (1 + (name == "alexnet"))),
+    )
 
 
 def timm(name: str) -> tuple[Any, Any]:
@@ -189,7 +191,6 @@ def _accepts(model: Any) -> bool:
 
 def transformers(name: str) -> tuple[Any, Any]:
     """A small model of an architecture, with the first inputs that it accepts."""
-    import torch
 
     from tests.benchmarks import zoo_models
     from tests.benchmarks.tiny_configs import DEGREES, shrunken

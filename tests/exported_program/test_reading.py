@@ -352,3 +352,16 @@ def test_a_backward_that_an_export_leaves_out_is_not_held_against_the_model() ->
     graph = graph_of(exported(Small(between), BATCH))
     assert not reach(graph).starved
     assert Reason.CUSTOM_FUNCTION in {edge.reason for edge in graph.edges}
+
+
+def test_moments_are_those_of_the_weights(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.Tanh(), torch.nn.Linear(32, 4).to(torch.float32))
+    torch.nn.init.normal_(net[2].weight, std=3.0)
+    file = tmp_path / "net.pt2"
+    torch.export.save(torch.export.export(net, (torch.randn(2, 16),)), file)
+    told = {p.name: p.moments for p in read(str(file)).models[0].parameters}
+    for name, value in net.named_parameters():
+        moments = told[name]
+        assert moments is not None
+        assert moments.square == pytest.approx(value.square().mean().item(), rel=1e-5)

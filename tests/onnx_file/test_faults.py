@@ -69,6 +69,7 @@ def test_one_operator_is_told_of_once(tmp_path: Path) -> None:
         ("", "EfficientNMS_TRT", 17),
         ("", "ImageScaler", 7),
         ("ai.onnx.ml", "Normalizer", 20),
+        ("", "GroupNormalization", 18),
     ],
 )
 def test_operators_that_somebody_has(tmp_path: Path, domain: str, op_type: str, opset: int) -> None:
@@ -76,6 +77,11 @@ def test_operators_that_somebody_has(tmp_path: Path, domain: str, op_type: str, 
     proto = classifier(node(op_type, "scores", "end", domain=domain), end="end")
     proto.opset_import[0].version = opset
     proto.opset_import.extend(helper.make_opsetid(*one) for one in imported)
+    assert [one for one in faults(tmp_path, proto) if "no operator" in one.why] == []
+
+
+def test_types_that_runtimes_take_beyond_the_standard(tmp_path: Path) -> None:
+    proto = model([node("Equal", "x x", "y")], [value("x", 2, 3)], ["y"], opset=7)
     assert faults(tmp_path, proto) == []
 
 

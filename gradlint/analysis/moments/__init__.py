@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from gradlint import ops
 from gradlint.analysis.moments.propagation import Pass, run
-from gradlint.analysis.moments.shares import shares
-from gradlint.graph import ModelGraph, Signal
+from gradlint.analysis.moments.shares import feature_axis, shares
+from gradlint.graph import ModelGraph, Node, NodeKind, Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,42 @@ def _predicted(graph: ModelGraph, state: Pass) -> Prediction:
 
 
 def _signals(graph: ModelGraph, state: Pass) -> dict[int, Signal]:
+    units = _units(graph, state)
     found = {}
     for number, value in state.values.items():
         gradient = state.gradients.get(number)
         size = math.sqrt(gradient.square) if gradient is not None else None
-        dead, saturated = shares(state, graph.node(number))
+        dead, saturated = units.get(number, (None, None))
         found[number] = Signal(math.sqrt(value.field.square), value.field.mean, size, dead, saturated)
+    return found
+
+
+def _units(graph: ModelGraph, state: Pass) -> dict[int, tuple[float, float]]:
+    """The shares of dead units and of saturated elements behind each activation."""
+    found = {}
+    for step in state.steps:
+        node = step.call.node
+        value = state.values.get(node.id)
+        if value is None or not step.call.reads:
+            continue
+        known = shares(step.call, value, feature_axis(_history(graph, step.call.reads[0].node), len(node.shape or ())))
+        if known is not None:
+            found[node.id] = known
+    return found
+
+
+NEAR = 4
+"""Ops behind one another that are asked for the axis of features."""
+
+
+def _history(graph: ModelGraph, node: Node) -> list[tuple[str, ops.Kind | None]]:
+    """The ops that led to a value along its first operands, the last one first."""
+    found: list[tuple[str, ops.Kind | None]] = []
+    while len(found) < NEAR and node.kind is NodeKind.OP:
+        known = ops.facts(node.op)
+        found.append((node.op, known.kind if known is not None else None))
+        first = next(iter(graph.incoming(node.id)), None)
+        if first is None:
+            break
+        node = graph.node(first.source)
     return found

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from gradlint.analysis.moments.calls import Call, Made, Operand, Rule, Value, single
-from gradlint.analysis.moments.curves import Curve, Function, composed, identity
-from gradlint.analysis.moments.elementwise import of_curve, of_one, product
-from gradlint.analysis.moments.field import Field, independent
+from gradlint.analysis.moments.calls import Call, Made, Operand, Passed, Rule, Value, single
+from gradlint.analysis.moments.curves import Function, applied, composed, identity
+from gradlint.analysis.moments.elementwise import of_one, product
+from gradlint.analysis.moments.field import Field
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 """Klambauer et al. 2017, equation 14."""
@@ -175,23 +175,16 @@ def _prelu(call: Call) -> Made:
 def _glu(call: Call) -> Made | None:
     """One half of the features times the sigmoid of the other."""
     read = call.reads[0]
-    axis = int(call.number(1, "dim", -1.0)) % len(read.field.shape)
     half = replace(read.field, shape=call.shape, centred=frozenset())
     node = Operand(read.node, Value(half), read.open)
     gate = composed(identity(-1, half), sigmoid)
-    return halves(product(call, node, Operand(read.node, _gate(gate))), read, axis)
+    return halves(product(call, node, Operand(read.node, Value(applied(gate), gate))), read)
 
 
-def _gate(curve: Curve) -> Value:
-    from gradlint.analysis.moments.curves import applied
-
-    return Value(applied(curve), curve)
-
-
-def halves(made: Made, read: Operand, axis: int) -> Made:
+def halves(made: Made, read: Operand) -> Made:
     """A product of two halves of one value: the gradients of both halves lie side by side in that of the value."""
 
-    def backward(gradient: Field):  # type: ignore[no-untyped-def]
+    def backward(gradient: Field) -> Passed:
         arrived = [part for _, part in made.backward((gradient,))]
         square = sum(part.square for part in arrived) / len(arrived)
         cross = [sum(part.cross[i] for part in arrived) / len(arrived) for i in range(len(read.field.shape))]

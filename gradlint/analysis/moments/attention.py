@@ -43,7 +43,7 @@ def _softmax(call: Call) -> Made:
     axis = int(call.number(1, "dim", -1.0)) % rank
     count = one.shape[axis]
     spread = max(one.square - one.cross[axis], 0.0)
-    inverse, seen = visible(count, read.value.hidden if rank > 1 and one.shape[axis - 1] == count else None)
+    _, seen = visible(count, read.value.hidden if rank > 1 and one.shape[axis - 1] == count else None)
     dense = concentration(seen, spread)
     mean = 1.0 / count
     square = dense / count
@@ -55,7 +55,10 @@ def _softmax(call: Call) -> Made:
     def backward(gradient: Field) -> Passed:
         left = max(gradient.square - gradient.cross[axis], 0.0) * square * max(1.0 - dense, 0.0)
         ratio = left / gradient.square if gradient.square else 0.0
-        yield read.id, field(one.shape, left, 0.0, [0.0 if at == axis else c * ratio for at, c in enumerate(gradient.cross)])
+        yield (
+            read.id,
+            field(one.shape, left, 0.0, [0.0 if at == axis else c * ratio for at, c in enumerate(gradient.cross)]),
+        )
 
     return single(made, backward)
 
@@ -76,7 +79,9 @@ def _log_softmax(call: Call) -> Made:
     count = one.shape[axis]
     spread = max(one.square - one.cross[axis], 0.0)
     level = -math.log(max(count, 1)) - 0.5 * spread
-    made = field(one.shape, spread + level * level, level, [level * level + max(c - one.cross[axis], 0.0) for c in one.cross])
+    made = field(
+        one.shape, spread + level * level, level, [level * level + max(c - one.cross[axis], 0.0) for c in one.cross]
+    )
     dense = concentration(float(count), spread)
 
     def backward(gradient: Field) -> Passed:
@@ -124,7 +129,9 @@ class _Heads:
         along = (1.0 / self.tokens if self.causal else self.inverse * ratio) * gradient.square + shared * over
         growth = square / gradient.square if gradient.square else 0.0
         outer = [min(one * growth, square) for one in gradient.cross[:-2]]
-        return field(self.value.shape, square, 0.0, (*outer[len(outer) - len(self.value.shape) + 2 :], min(along, square), 0.0))
+        return field(
+            self.value.shape, square, 0.0, (*outer[len(outer) - len(self.value.shape) + 2 :], min(along, square), 0.0)
+        )
 
     def scores(self, gradient: Field) -> tuple[float, float]:
         """Of the scores: the mean square, and the cross moment of two rows."""
@@ -145,7 +152,9 @@ class _Heads:
         """Of the keys: sums over the queries that see them."""
         square, across = self.scores(gradient)
         rows = self.rows / self.tokens * self.seen
-        total = self.scale**2 * rows * (square * self.query.square + max(rows - 1.0, 0.0) * across * self.query.cross[-2])
+        total = (
+            self.scale**2 * rows * (square * self.query.square + max(rows - 1.0, 0.0) * across * self.query.cross[-2])
+        )
         return field(self.key.shape, total, 0.0, (0.0,) * len(self.key.shape))
 
 
@@ -212,7 +221,13 @@ class _Projected:
         """The value of the whole, and its gradients by those of its parts."""
         parts = [self._project(signal) for signal in self.signals]
         split = [self._split(value_of(part)) for part in parts]
-        inner = _Heads(*split, 1.0 / math.sqrt(split[0].shape[-1]), HIDDEN if self.call.flag(15, "is_causal") else None)
+        inner = _Heads(
+            split[0],
+            split[1],
+            split[2],
+            1.0 / math.sqrt(split[0].shape[-1]),
+            HIDDEN if self.call.flag(15, "is_causal") else None,
+        )
         gathered = inner.forward(split[0].shape)
         shape = self.call.shape
         joined = self._join(gathered, shape)
@@ -289,4 +304,3 @@ RULES: dict[str, Rule] = {
     "scaled_dot_product_attention": _attention,
     "multi_head_attention_forward": _multi_head,
 }
-

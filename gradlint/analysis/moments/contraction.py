@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from gradlint.analysis.moments.field import Field, field, without_means
+from gradlint.analysis.moments.field import Field, field, scaled, without_means
 
 Label = str
 Sizes = Mapping[Label, int]
@@ -34,20 +34,24 @@ def contract(a: Field, axes_a: Sequence[Label], b: Field, axes_b: Sequence[Label
 
 def _crosses(one: Field, labels: Sequence[Label]) -> dict[Label, float]:
     """The cross moments by label; where a field has one element it does not depend on the label."""
-    return {
-        label: cross for label, size, cross in zip(labels, one.shape, one.cross, strict=True) if size > 1
-    }
+    return {label: cross for label, size, cross in zip(labels, one.shape, one.cross, strict=True) if size > 1}
 
 
 def _less_means(
     one: Field, labels: Sequence[Label], other: Field, others: Sequence[Label], inner: Iterable[Label]
 ) -> Field:
-    """A field without its means over the inner axes over which the other one sums to zero: they do not count."""
+    """A field without its means over the inner axes over which the other one sums to zero: they do not count.
+
+    What has no mean over n elements has n - 1 degrees of freedom: pairs of different ones are alike by -1 / (n - 1).
+    """
     centred = {others[axis] for axis in other.centred if other.shape[axis] > 1}
     if not centred or not centred <= set(inner):
         return one
     axes = [axis for axis, label in enumerate(labels) if label in centred]
-    return without_means(one, axes) if axes and len(axes) == len(centred) else one
+    if not axes or len(axes) != len(centred):
+        return one
+    count = math.prod(one.shape[axis] for axis in axes)
+    return scaled(without_means(one, axes), math.sqrt(count / (count - 1))) if count > 1 else one
 
 
 def _pairs(axes: Sequence[tuple[int, float | None, float | None]], top_a: float, top_b: float) -> float:

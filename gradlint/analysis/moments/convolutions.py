@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from gradlint.analysis.moments.calls import Call, Made, Operand, Passed, Rule, single
+from gradlint.analysis.moments.calls import Call, Made, Operand, Passed, Rule, Value, single
 from gradlint.analysis.moments.contraction import contract
 from gradlint.analysis.moments.field import Field, Shape, field, scaled, weighted
 from gradlint.analysis.moments.linear_maps import biased
@@ -126,21 +126,15 @@ def _vertical(call: Call, rank: int) -> Operand | None:
     if len(call.reads) <= CHANNELS:
         return None
     bias = call.reads[CHANNELS]
-    return bias if len(bias.field.shape) == rank else _Column.of(bias, rank)
+    return bias if len(bias.field.shape) == rank else _column(bias, rank)
 
 
-class _Column:
-    """A bias as a value with axes of space."""
-
-    @staticmethod
-    def of(bias: Operand, rank: int) -> Operand:
-        """The bias of one axis with axes of size one behind it; gradients come back in that shape."""
-        from gradlint.analysis.moments.calls import Value
-
-        one = bias.field
-        ones = (1,) * (rank - CHANNELS)
-        shaped = Field((*one.shape, *ones), one.square, one.mean, (*one.cross, *((one.square,) * len(ones))))
-        return Operand(bias.node, Value(shaped), bias.open)
+def _column(bias: Operand, rank: int) -> Operand:
+    """A bias of one axis with axes of size one behind it; gradients come back in that shape."""
+    one = bias.field
+    ones = (1,) * (rank - CHANNELS)
+    shaped = Field((*one.shape, *ones), one.square, one.mean, (*one.cross, *((one.square,) * len(ones))))
+    return Operand(bias.node, Value(shaped), bias.open)
 
 
 def _windows(kernel: Kernel, fine: Field, coarse: Shape, channels: int) -> tuple[Field, tuple[str, ...]]:
@@ -162,7 +156,9 @@ def _places(kernel: Kernel, coarse: Field) -> tuple[Field, tuple[str, ...]]:
     groups = kernel.groups
     shape = (coarse.shape[0], groups, coarse.shape[1] // groups, *coarse.shape[CHANNELS:])
     cross = (coarse.cross[0], coarse.cross[1], coarse.cross[1], *coarse.cross[CHANNELS:])
-    centred = frozenset(a if a < CHANNELS else a + 1 for a in coarse.centred) if 1 not in coarse.centred else frozenset()
+    centred = (
+        frozenset(a if a < CHANNELS else a + 1 for a in coarse.centred) if 1 not in coarse.centred else frozenset()
+    )
     return Field(shape, coarse.square, coarse.mean, cross, centred), ("b", "g", "c", *kernel.space)
 
 

@@ -16,7 +16,8 @@ from gradlint.analysis.moments.field import Field
 REACH = 6.0
 """Standard deviations that the grid goes out to."""
 
-POINTS = 121
+POINTS = 160
+"""An even number: steps at the mean, as of a ReLU's slope, then lie between two points."""
 DEGREES = 24
 """Hermite coefficients that are summed; what is left of the mean square counts with the next power."""
 

@@ -46,7 +46,9 @@ def of_curve(call: Call, curve: Curve) -> Made:
     """What a curve makes of its base; the gradient goes to the base at once."""
     made = replace(applied(curve), shape=call.shape)
     hidden = next((read.value.hidden for read in call.reads if read.value.hidden is not None), None)
-    return single(Value(made, curve, hidden=hidden), lambda gradient: iter([(curve.base, passed_back(gradient, curve))]))
+    return single(
+        Value(made, curve, hidden=hidden), lambda gradient: iter([(curve.base, passed_back(gradient, curve))])
+    )
 
 
 def of_singular(function: Function, call: Call) -> Made:
@@ -116,11 +118,14 @@ def _mask(left: Operand, right: Operand) -> Made | None:
     """Scores to which a mask of huge negative numbers was added."""
     for scores, mask in ((left, right), (right, left)):
         if mask.value.hidden is not None and scores.value.hidden is None:
-            made = replace(scores.value, hidden=mask.value.hidden, curve=None, mean_of=None)
-            made = replace(made, field=broadcast(scores.field, _joint(left.field.shape, right.field.shape)))
-            shape = scores.field.shape
-            return single(made, lambda gradient: iter([(scores.id, summed_to(gradient, shape))]))
+            return _masked(scores, mask)
     return None
+
+
+def _masked(scores: Operand, mask: Operand) -> Made:
+    shape = scores.field.shape
+    one = broadcast(scores.field, _joint(shape, mask.field.shape))
+    return single(Value(one, hidden=mask.value.hidden), lambda g: iter([(scores.id, summed_to(g, shape))]))
 
 
 def _joint(left: Shape, right: Shape) -> Shape:
@@ -178,6 +183,23 @@ def product(call: Call, left: Operand, right: Operand) -> Made:
         yield right.id, summed_to(multiplied(gradient, one), right.field.shape)
 
     return single(made, backward)
+
+
+def _sum_of_product(call: Call) -> Made | None:
+    """`addcmul`: x + a y z."""
+    if len(call.reads) != len(("input", "left", "right")):
+        return None
+    first, left, right = call.reads
+    inner = product(call, left, right)
+    value = inner.values[0]
+    assert value is not None
+    factor = call.number(3, "value", 1.0)
+
+    def backward(gradient: Field) -> Passed:
+        yield first.id, summed_to(gradient, first.field.shape)
+        yield from inner.backward((scaled(gradient, factor),))
+
+    return single(added(broadcast(first.field, call.shape), scaled(value.field, factor)), backward)
 
 
 def _hidden_product(left: Operand, right: Operand) -> float | None:
@@ -305,6 +327,7 @@ RULES: dict[str, Rule] = {
     "mul": _product,
     "div": _quotient,
     "true_divide": _quotient,
+    "addcmul": _sum_of_product,
     "pow": _power,
     "clamp": _clamp,
     "clamp_min": _clamp,

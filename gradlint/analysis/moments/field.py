@@ -17,7 +17,8 @@ Shape = tuple[int, ...]
 class Field:
     """E[x^2], E[x], and per axis E[x y] of two elements that differ in it alone, of a tensor of some shape.
 
-    Sums over all of the axes `centred` together are zero, as behind a batch norm.
+    Sums over all of the axes `centred` together are zero, as behind a batch norm. Where the value lies in `parts` of
+    different sizes, these have the moments of each.
     """
 
     shape: Shape
@@ -25,6 +26,7 @@ class Field:
     mean: float
     cross: tuple[float, ...]
     centred: frozenset[int] = frozenset()
+    parts: Parts | None = None
 
     @property
     def variance(self) -> float:
@@ -39,6 +41,19 @@ class Field:
     def alike(self, axes: Iterable[int]) -> float:
         """E[x y] of two elements that differ along all of some axes."""
         return min((self.cross[axis] for axis in axes if self.shape[axis] > 1), default=self.square)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The fields of the parts that lie beside each other along an axis."""
+
+    axis: int
+    fields: tuple[Field, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How long each is."""
+        return tuple(one.shape[self.axis] for one in self.fields)
 
 
 def field(shape: Sequence[int], square: float, mean: float, cross: Iterable[float]) -> Field:
@@ -130,9 +145,7 @@ def _pairs(one: Field, axes: Collection[int], top: float) -> float:
     total = below = 0.0
     levels = {min(one.cross[axis], top) for axis in axes if one.shape[axis] > 1} | {top}
     for level in sorted(levels):
-        pairs = math.prod(
-            one.shape[axis] if one.shape[axis] > 1 and one.cross[axis] >= level else 1 for axis in axes
-        )
+        pairs = math.prod(one.shape[axis] if one.shape[axis] > 1 and one.cross[axis] >= level else 1 for axis in axes)
         total += (level - below) * pairs
         below = level
     return total * math.prod(one.shape[axis] for axis in axes)
@@ -159,6 +172,4 @@ def without_means(one: Field, axes: Collection[int]) -> Field:
     cross = (
         one.cross[axis] - (average.square if axis in axes else average.cross[axis]) for axis in range(len(one.shape))
     )
-    return replace(
-        field(one.shape, one.square - average.square, 0.0, cross), centred=frozenset(a for a in axes)
-    )
+    return replace(field(one.shape, one.square - average.square, 0.0, cross), centred=frozenset(a for a in axes))

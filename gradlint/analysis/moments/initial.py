@@ -121,7 +121,7 @@ def _orthogonal(shape: Shape, arguments: Arguments) -> Start:
     return Start(0.0, _argument(arguments, 0, ("gain",), 1.0) ** 2 / max(rows, columns))
 
 
-def _sparse(shape: Shape, arguments: Arguments) -> Start:
+def _sparse(_: Shape, arguments: Arguments) -> Start:
     """A share of each column is zero, the rest normal (Martens 2010)."""
     share, deviation = _argument(arguments, 0, ("sparsity",), 0.0), _argument(arguments, 1, ("std",), 0.01)
     return Start(0.0, (1.0 - share) * deviation**2)
@@ -218,9 +218,7 @@ class Role:
 
 
 NORMS = frozenset("batch_norm layer_norm group_norm instance_norm rms_norm".split())
-MAPS = frozenset(
-    "linear bilinear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d".split()
-)
+MAPS = frozenset("linear bilinear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d".split())
 RECURRENT = {"lstm": 4, "gru": 3, "rnn": 1, "lstm_cell": 4, "gru_cell": 3, "rnn_cell": 1}
 """Gates of each recurrent layer."""
 

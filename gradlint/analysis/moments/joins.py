@@ -4,30 +4,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gradlint.analysis.moments.calls import Call, Made, Operand, Passed, Rule, single
-from gradlint.analysis.moments.field import Field, Shape, field
+from gradlint.analysis.moments.field import Field, Parts, field
+from gradlint.analysis.moments.parts import part, whole
 from gradlint.analysis.moments.views import viewed
 
 
 def _joined(call: Call) -> Made | None:
-    parts = call.reads
+    reads = call.reads
     rank = len(call.shape)
-    if any(len(part.field.shape) != rank for part in parts):
+    if any(len(one.field.shape) != rank for one in reads):
         return None
     axis = _axis(call, rank)
     total = call.shape[axis]
-    shares = [part.field.shape[axis] / total for part in parts]
-    if not math.isclose(sum(shares), 1.0):
+    sizes = [one.field.shape[axis] for one in reads]
+    made = whole([one.field for one in reads], axis)
+    if sum(sizes) != total:
         # One value that is joined with itself is read once.
-        shares = [share / sum(shares) for share in shares]
-    made = mixture([part.field for part in parts], shares, call.shape, axis)
+        made = replace(made, shape=call.shape, parts=None)
+        sizes = [total] * len(reads)
 
     def backward(gradient: Field) -> Passed:
-        for part in parts:
-            yield part.id, field(part.field.shape, gradient.square, gradient.mean, gradient.cross)
+        for at, one in enumerate(reads):
+            inner = _cut(gradient, axis, at, [read.field for read in reads], sizes)
+            yield one.id, replace(inner, shape=one.field.shape)
 
     return single(made, backward)
+
+
+def _cut(gradient: Field, axis: int, at: int, joined: Sequence[Field], sizes: Sequence[int]) -> Field:
+    """The gradient of one of the values that were joined, which may have had parts itself."""
+    found = gradient.parts
+    if found is None or found.axis != axis:
+        return part(gradient, axis, at, sizes)
+    counts = [len(one.parts.fields) if one.parts is not None and one.parts.axis == axis else 1 for one in joined]
+    if sum(counts) != len(found.fields):
+        return part(gradient, axis, at, sizes)
+    first = sum(counts[:at])
+    own = found.fields[first : first + counts[at]]
+    return own[0] if len(own) == 1 else replace(whole(own, axis, parts=False), parts=Parts(axis, tuple(own)))
 
 
 def _axis(call: Call, rank: int) -> int:
@@ -35,35 +52,22 @@ def _axis(call: Call, rank: int) -> int:
     return int(call.number(1, "dim", default)) % rank
 
 
-def mixture(parts: Sequence[Field], shares: Sequence[float], shape: Shape, axis: int) -> Field:
-    """The moments of all parts together; along the joined axis, pairs lie in one part or in two."""
-    pairs = list(zip(shares, parts, strict=True))
-    square = sum(share * part.square for share, part in pairs)
-    mean = sum(share * part.mean for share, part in pairs)
-    cross = [sum(share * part.cross[at] for share, part in pairs) for at in range(len(shape))]
-    within = sum(share * share * (part.cross[axis] if part.shape[axis] > 1 else part.mean**2) for share, part in pairs)
-    across = mean * mean - sum((share * part.mean) ** 2 for share, part in pairs)
-    cross[axis] = within + across
-    return field(shape, square, mean, cross)
-
-
 def _stacked(call: Call) -> Made | None:
-    parts = call.reads
+    reads = call.reads
     rank = len(call.shape)
     axis = int(call.number(1, "dim", 0.0)) % rank
     narrow = tuple(1 if at == axis else size for at, size in enumerate(call.shape))
-    if any(part.field.elements != math.prod(narrow) for part in parts):
+    if any(one.field.elements != math.prod(narrow) for one in reads):
         return None
-    share = 1.0 / len(parts)
-    made = mixture([viewed(part.field, narrow) for part in parts], [share] * len(parts), call.shape, axis)
-    repeats = call.shape[axis] // len(parts)
+    made = replace(whole([viewed(one.field, narrow) for one in reads], axis, parts=False), shape=call.shape)
+    repeats = call.shape[axis] // len(reads)
     if repeats > 1:
         made = Field(made.shape, made.square, made.mean, tuple(_shared(made, at, axis) for at in range(rank)))
 
     def backward(gradient: Field) -> Passed:
-        for part in parts:
-            one = field(narrow, gradient.square * repeats, gradient.mean * repeats, gradient.cross)
-            yield part.id, viewed(one, part.field.shape)
+        for one in reads:
+            arrived = field(narrow, gradient.square * repeats, gradient.mean * repeats, gradient.cross)
+            yield one.id, viewed(arrived, one.field.shape)
 
     return single(made, backward)
 
@@ -76,7 +80,7 @@ def _shared(one: Field, at: int, axis: int) -> float:
 def _filled(call: Call) -> Made | None:
     """A write into a part of a value: both are there, by their shares."""
     if len(call.reads) < 2:
-        return None
+        return copied(call) if call.reads and call.reads[0].field.elements == call.elements else None
     target, written = call.reads[0], call.reads[-1]
     share = min(written.field.elements / max(call.elements, 1), 1.0)
     square = (1 - share) * target.field.square + share * written.field.square
@@ -88,6 +92,13 @@ def _filled(call: Call) -> Made | None:
         yield written.id, _fitted(gradient, written)
 
     return single(made, backward)
+
+
+def copied(call: Call) -> Made:
+    """A value that was written over another one of its size."""
+    read = call.reads[0]
+    shape = read.field.shape
+    return single(viewed(read.field, call.shape), lambda g: iter([(read.id, viewed(g, shape))]))
 
 
 def _fitted(gradient: Field, read: Operand) -> Field:

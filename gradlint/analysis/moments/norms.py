@@ -182,7 +182,7 @@ def _layer_norm(call: Call, centred: bool = True) -> Made:
     rank = len(read.field.shape)
     width = len(call.sizes(1, "normalized_shape") or (0,))
     axes = tuple(range(rank - width, rank))
-    scope = Scope(axes, call.number(4 if centred else 3, "eps", EPSILON), centred)
+    scope = Scope(axes, call.number(4 if centred else 3, "eps", EPSILON), centred, few=True)
     return normalised(read, scope, _affine(call.reads[1:], axes))
 
 
@@ -193,7 +193,7 @@ def _group_norm(call: Call) -> Made:
     groups = max(int(call.number(1, "num_groups", 1.0)), 1)
     split = _Split((one.shape[0], groups, one.shape[1] // groups, *one.shape[2:]), one.shape)
     inner = Operand(read.node, replace(read.value, field=split.apart(one)), read.open)
-    scope = Scope(tuple(range(2, len(split.apart_shape))), call.number(4, "eps", EPSILON))
+    scope = Scope(tuple(range(2, len(split.apart_shape))), call.number(4, "eps", EPSILON), few=True)
     made = normalised(inner, scope)
     value = made.values[0]
     assert value is not None

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gradlint.analysis.moments import sources
+from gradlint.analysis.moments import parts, sources
 from gradlint.analysis.moments.calls import Backward, Call, Made, Operand, Value, single, source
-from gradlint.analysis.moments.field import Field, added, constant, independent
+from gradlint.analysis.moments.field import Field, constant, independent
 from gradlint.analysis.moments.initial import Role, initial
 from gradlint.analysis.moments.rules import rules
 from gradlint.analysis.moments.views import sampled, viewed
-from gradlint.graph import ModelGraph, Node, NodeKind, Parameter, Passage, Signal
+from gradlint.graph import ModelGraph, Node, NodeKind, Parameter, Passage
 
 INTEGERS = ("int", "uint", "bool")
 PASSED = (Passage.FLOWS, Passage.UNKNOWN)
@@ -79,11 +79,15 @@ def _leaf(graph: ModelGraph, node: Node, parameter: Parameter | None) -> Value |
         return Value(found) if found is not None else None
     if node.shape is None:
         return None
-    if node.measured is not None:
-        mean = node.measured.mean
-        square = max(node.measured.rms**2, mean * mean)
-        return Value(independent(node.shape, square, mean))
-    return Value(independent(node.shape, 1.0))
+    return Value(_seen(node) or independent(node.shape, 1.0))
+
+
+def _seen(node: Node) -> Field | None:
+    """The size of a value as it was measured; None where it was not."""
+    if node.measured is None or node.shape is None:
+        return None
+    mean = node.measured.mean
+    return independent(node.shape, max(node.measured.rms**2, mean * mean), mean)
 
 
 def _role(graph: ModelGraph, node: Node) -> Role:
@@ -148,9 +152,13 @@ def _ruled(call: Call) -> Made | None:
     if rule is None or not (call.reads or call.node.op in sources.RULES):
         return None
     try:
-        return rule(call)
+        return parts.applied(call, rule) or _chosen(call) or rule(call)
     except UNFIT:
         return None
+
+
+def _chosen(call: Call) -> Made | None:
+    return parts.chosen(call) if call.node.op in ("getitem", "select", "slice", "narrow") else None
 
 
 UNFIT = (IndexError, ValueError, ZeroDivisionError, OverflowError)
@@ -161,7 +169,7 @@ def _unmodelled(call: Call) -> Made:
     """An op without a rule is taken to keep the size of the first value with gradient that it reads."""
     reads = [read for read in call.reads if read.open and not _is_index(read.node)]
     if not reads:
-        return source(independent(call.shape, 1.0))
+        return source(_seen(call.node) or independent(call.shape, 1.0))
     same = next((read for read in reads if read.field.elements == call.elements), None)
     if same is None:
         return sampled(call, reads[0])
@@ -202,4 +210,4 @@ def _arrive(state: Pass, number: int, gradient: Field) -> None:
     shape = state.values[number].field.shape
     fitted = gradient if gradient.shape == shape else viewed(gradient, shape)
     before = state.gradients.get(number)
-    state.gradients[number] = fitted if before is None else added(before, fitted)
+    state.gradients[number] = fitted if before is None else parts.together(before, fitted)

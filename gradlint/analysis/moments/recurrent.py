@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gradlint.analysis.moments import cells
@@ -18,7 +18,7 @@ from gradlint.analysis.moments.drawing import drawn
 from gradlint.analysis.moments.field import Field, independent
 from gradlint.analysis.moments.field import field as held
 
-UNITS, SAMPLES, STEPS = 12, 4, 24
+UNITS, SAMPLES, STEPS = 10, 4, 16
 """Units, samples and steps of the small network at most."""
 
 SEED = 0
@@ -129,10 +129,10 @@ class _Network:
         steps = self.size.small_steps
         order = (self.size.samples, steps, width) if self.first else (steps, self.size.samples, width)
         found = drawn(of, order, self.seed)
-        at = (lambda b, t, j: (b, t, j)) if self.first else (lambda b, t, j: (t, b, j))
-        return [
-            [[found[at(b, t, j)] for j in range(width)] for t in range(steps)] for b in range(self.size.samples)
-        ]
+        samples = range(self.size.samples)
+        if self.first:
+            return [[[found[b, t, j] for j in range(width)] for t in range(steps)] for b in samples]
+        return [[[found[t, b, j] for j in range(width)] for t in range(steps)] for b in samples]
 
     def _run(self, layer: Layer, series: Series) -> None:
         for xs in series:
@@ -178,7 +178,7 @@ class _Network:
             for at in range(len(sample[-1])):
                 sample[-1][at] += self.seed.gauss(0.0, math.sqrt(late.square))
 
-    def _layer_back(self, ways: Sequence[Layer], back: Series):  # type: ignore[no-untyped-def]
+    def _layer_back(self, ways: Sequence[Layer], back: Series) -> Generator[tuple[int, Field], None, Series]:
         width = len(ways[0].weights.inputs[0])
         before: Series = [[[0.0] * width for _ in sample] for sample in back]
         for at, layer in enumerate(ways):
@@ -236,7 +236,7 @@ def _outer(into: cells.Matrix, left: cells.Vector, right: cells.Vector) -> None:
                 row[at] += one * other
 
 
-def _mean(values) -> float:  # type: ignore[no-untyped-def]
+def _mean(values: Iterable[float]) -> float:
     found = list(values)
     return sum(found) / max(len(found), 1)
 

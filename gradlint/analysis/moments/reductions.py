@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 from gradlint.analysis.moments.calls import Call, Made, Operand, Passed, Rule, Value, single
@@ -76,7 +77,7 @@ def averaged_of(call: Call, read: Operand, axes: tuple[int, ...]) -> Value | Non
     return Value(made, mean_of=(read.id, frozenset(axes)) if keep else None)
 
 
-def _first(call: Call, one: Field, other: Value | None, backward) -> Made:  # type: ignore[no-untyped-def]
+def _first(call: Call, one: Field, other: Value | None, backward: Callable[[Field], Passed]) -> Made:
     made = single(one, backward)
     return Made((made.values[0], other, *(None for _ in call.outputs[2:]))[: len(call.outputs)], made.backward)
 

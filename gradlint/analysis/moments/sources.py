@@ -6,8 +6,9 @@ import math
 from functools import partial
 
 from gradlint.analysis.moments.calls import Call, Made, Passed, Rule, Value, single, source
+from gradlint.analysis.moments.curves import passed_back
 from gradlint.analysis.moments.elementwise import MASK
-from gradlint.analysis.moments.field import Field, constant, field, independent, scaled, weighted
+from gradlint.analysis.moments.field import Field, constant, field, independent, scaled, summed, weighted
 from gradlint.analysis.operands import number
 
 CAUSAL = 0.5
@@ -33,6 +34,12 @@ def _given(call: Call) -> Made:
     """`full`, `fill`, `full_like`: the number behind the shape or the tensor."""
     found = call.literal(1, "fill_value", call.literal(0, "value", call.node.literals.get("value")))
     value = number(found)
+    return _full(call, float(value)) if value is not None else source(independent(call.shape, 1.0))
+
+
+def _wrapped(call: Call) -> Made:
+    """A number that becomes a tensor."""
+    value = number(call.literal(0, "data"))
     return _full(call, float(value)) if value is not None else source(independent(call.shape, 1.0))
 
 
@@ -67,7 +74,6 @@ def _dropout(call: Call) -> Made:
     share = call.number(1, "p", DROPPED)
     if not call.flag(2, "training", default=call.node.op == "dropout") or share <= 0.0:
         curve = read.curve
-        from gradlint.analysis.moments.curves import passed_back
 
         return single(
             Value(read.field, curve, read.value.mean_of, read.value.hidden),
@@ -88,9 +94,9 @@ def _dropout(call: Call) -> Made:
 
 def _embedding(call: Call) -> Made | None:
     """Rows of a table; rows of a random index repeat by chance, those of a repeated index for sure."""
-    indices = next((read for read in call.reads if read.field.shape == call.shape[:-1]), None)
-    table = next((read for read in call.reads if read.is_parameter or len(read.field.shape) == 2), None)
-    if table is None or (indices is not None and table.id == indices.id):
+    table = next((read for read in call.reads if read.is_parameter), call.reads[-1])
+    indices = next((read for read in call.reads if read.field.shape == call.shape[:-1] and read is not table), None)
+    if table.field.shape[1:] != call.shape[-1:]:
         return None
     one = table.field
     rows = one.shape[0]
@@ -109,14 +115,15 @@ def _embedding(call: Call) -> Made | None:
 
 def _rows(gradient: Field, table: Field, same: set[int]) -> Field:
     """The gradient of a table: the sums of what arrives at each row's places."""
-    from gradlint.analysis.moments.field import summed
 
     apart = summed(gradient, sorted(same), keep=True)
     places = math.prod(apart.shape[:-1])
     rows = table.shape[0]
     pairs = places * (places - 1) / (rows * rows)
     square = places / rows * apart.square + pairs * min(apart.cross[:-1], default=0.0)
-    return field(table.shape, square, gradient.mean * places / rows, (0.0, min(apart.cross[-1] * places / rows, square)))
+    return field(
+        table.shape, square, gradient.mean * places / rows, (0.0, min(apart.cross[-1] * places / rows, square))
+    )
 
 
 def _boolean(call: Call) -> Made:
@@ -128,15 +135,20 @@ _BOOLEANS = "eq ne lt le gt ge isfinite isnan isinf logical_and logical_or logic
 _INTEGERS = "argmax argmin argsort topk one_hot randint randint_like randperm long int bool byte short nonzero"
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("zeros", "zeros_like", "new_zeros", "empty", "empty_like", "new_empty", "zero"), partial(_full, value=0.0)),
+    **dict.fromkeys(
+        ("zeros", "zeros_like", "new_zeros", "empty", "empty_like", "new_empty", "zero"), partial(_full, value=0.0)
+    ),
     **dict.fromkeys(("ones", "ones_like", "new_ones"), partial(_full, value=1.0)),
     **dict.fromkeys(("full", "full_like", "new_full", "fill"), _given),
     **dict.fromkeys(("randn", "randn_like", "normal"), _normal),
     **dict.fromkeys(("rand", "rand_like", "uniform"), _uniform),
     **dict.fromkeys(_BOOLEANS.split(), _boolean),
     **dict.fromkeys(("arange", "linspace"), _arange),
+    **dict.fromkeys(("tensor", "as_tensor", "scalar_tensor"), _wrapped),
     "bernoulli": _bernoulli,
     "eye": _eye,
-    **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"), _dropout),
+    **dict.fromkeys(
+        ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"), _dropout
+    ),
     "embedding": _embedding,
 }

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from gradlint.analysis.moments.calls import Call, Made, Operand, Passed, Rule, Value, single, source
+from gradlint.analysis.moments.curves import passed_back
 from gradlint.analysis.moments.field import Field, Shape, broadcast, field, reshaped, scaled, summed_to, weighted
 
 
@@ -96,7 +97,6 @@ def _same(call: Call) -> Made:
         return sampled(call, read)
     if value.curve is not None:
         base = value.curve
-        from gradlint.analysis.moments.curves import passed_back
 
         return single(value, lambda g: iter([(base.base, passed_back(g, base))]))
     return single(Value(value.field, read.curve, value.mean_of, value.hidden), lambda g: iter([(read.id, g)]))
@@ -112,14 +112,14 @@ def permuted(one: Field, order: Sequence[int]) -> Field:
 
 def _transpose(call: Call) -> Made | None:
     read = call.reads[0]
-    order = _order(call, len(read.field.shape))
+    order = order_of(call, len(read.field.shape))
     if order is None or tuple(read.field.shape[axis] for axis in order) != call.shape:
         return None
     back = sorted(range(len(order)), key=lambda axis: order[axis])
     return single(kept(read, permuted(read.field, order)), lambda g: iter([(read.id, permuted(g, back))]))
 
 
-def _order(call: Call, rank: int) -> list[int] | None:
+def order_of(call: Call, rank: int) -> list[int] | None:
     """Which old axis each new one is."""
     name = call.node.op
     if name == "permute":
@@ -148,7 +148,9 @@ def _moved(order: list[int], start: Sequence[int], end: Sequence[int]) -> list[i
 
 def _numbers(call: Call) -> list[int]:
     found = call.node.literals
-    return [int(found[key]) for key in sorted((k for k in found if k.isdigit()), key=int) if isinstance(found[key], int)]
+    return [
+        int(found[key]) for key in sorted((k for k in found if k.isdigit()), key=int) if isinstance(found[key], int)
+    ]
 
 
 def _expand(call: Call) -> Made:

@@ -25,12 +25,14 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class Exported:
-    """One program of an archive and the tensors beside it, by their dotted names."""
+    """One program of an archive and the tensors beside it, by their dotted names; the members of its weights begin with
+    `weights_root`."""
 
     name: str
     program: Program
     weights: dict[str, Payload] = field(default_factory=dict)
     constants: dict[str, Payload] = field(default_factory=dict)
+    weights_root: str = ""
 
 
 def load(file: str | IO[bytes]) -> tuple[Exported, ...]:
@@ -80,6 +82,7 @@ def _exported(archive: zipfile.ZipFile, member: str, name: str) -> Exported:
         _parsed(archive, member, PROGRAM),
         _payloads(archive, f"{root}data/weights/{name}_weights_config.json"),
         _payloads(archive, f"{root}data/constants/{name}_constants_config.json"),
+        f"{root}data/weights/",
     )
 
 

@@ -32,8 +32,19 @@ def read(path: str, file: IO[bytes] | None = None) -> Recording:
     """The recording of a file, or of its bytes under that name; `TargetError` with one line when it cannot be read."""
     lowering = Lowering(Places(path))
     with collected_after():
-        models = tuple(_model(lowering, exported, path) for exported in load(file or path))
+        models = tuple(
+            _weighed(_model(lowering, exported, path), exported, file or path) for exported in load(file or path)
+        )
         return Recording(tuple(lowering.tape.nodes), lowering.tape.decoded_edges(), models)
+
+
+def _weighed(model: Model, exported: Exported, file: str | IO[bytes]) -> Model:
+    """The model with the moments of its weights; without them where numpy is not installed."""
+    try:
+        from gradlint.frontends.exported_program.sizes import with_moments
+    except ImportError:
+        return model
+    return replace(model, parameters=with_moments(model.parameters, exported, file))
 
 
 @dataclass(slots=True, eq=False)

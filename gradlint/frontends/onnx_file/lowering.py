@@ -103,7 +103,7 @@ def _made(lowering: Lowering, call: Call) -> Sequence[Binding]:
         return maker(lowering, call)
     version = call.body.versions.get(domain, schemas.LATEST)
     known = operator(op_type, domain, version)
-    if known is None or known.schema is schemas.NOTHING:
+    if known is None or known.schema is schemas.NOTHING or known.schema.deprecated:
         lowering.unknown.append(Unknown(op_type, domain, version, call.label, lowering.seen))
     return outputs(lowering, call, known)
 

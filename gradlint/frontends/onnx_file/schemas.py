@@ -36,6 +36,7 @@ class Schema:
     outputs: tuple[Made, ...] = ()
     inputs: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    deprecated: bool = False
 
 
 NOTHING = Schema()
@@ -53,17 +54,16 @@ def versions(imports: Iterable[Any]) -> dict[str, int]:
 
 @cache
 def schema(op_type: str, domain: str, version: int) -> Schema | None:
-    """What is known of an operator; None when there is none of that name in that version, or none any more."""
+    """What is known of an operator; None when there is none of that name in that version."""
     try:
         found = defs.get_schema(op_type, min(version, LATEST), domain)
     except (defs.SchemaError, TypeError):
-        return None
-    if found.deprecated:
         return None
     return Schema(
         outputs=tuple(_made(found, one) for one in found.outputs),
         inputs=tuple(one.name for one in found.inputs),
         defaults={name: value for name, value in map(_default, found.attributes.values()) if value is not None},
+        deprecated=found.deprecated,
     )
 
 

@@ -79,7 +79,8 @@ def arrive(
     made = function(*args, **options)
     data = (*(args[1:] if name == "new_tensor" else args), *options.values())
     if not any(made is value for value in args):
-        recorder.foreign(name, frame, made, origins(data), tensors_in(data))
+        of_type = next((str(value.dtype) for value in data if isinstance(value, np.ndarray)), "")
+        recorder.foreign(name, frame, made, origins(data), tensors_in(data), of_type=of_type)
     return made
 
 

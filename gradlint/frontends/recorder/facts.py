@@ -16,6 +16,9 @@ from gradlint.graph import Passage, Reason
 REPEATED = "repeated"
 """Literal of a call that has one tensor at two positions."""
 
+OF_TYPE = "of_type"
+"""Literal of a tensor that was built from an array: the type of its numbers."""
+
 AXIS = "dim"
 """The argument whose None is a literal: an axis that is left to the framework."""
 

@@ -10,6 +10,7 @@ import torch
 
 from gradlint.frontends.recorder.frames import RawFrames, take
 from gradlint.frontends.recorder.tensors import storage_key
+from gradlint.frontends.scaled_fills import Told, rescaled
 
 Fill = tuple[str, tuple[Any, ...], dict[str, Any], RawFrames]
 """The name of a call, its arguments behind the tensor, and where it stands."""
@@ -71,8 +72,18 @@ class Fills:
                 self._calls[key] = ((name, args, options, take(frame)),)
             elif name in COPIES and sources and sources[0] in self._calls:
                 self._calls[key] = self._calls[sources[0]]
+            elif told := self._rescaled(name, args, sources):
+                self._calls[key] = ((told[0], (), told[1], take(frame)),)
             else:
                 self._calls.pop(key, None)
+
+    def _rescaled(self, name: str, args: tuple[Any, ...], sources: list[int | None]) -> Told | None:
+        """What a call with a tensor that is filled and a number makes of it."""
+        calls = self._calls.get(sources[0], ()) if len(sources) == 1 and sources[0] is not None else ()
+        if not calls or len(args) != 2 or not isinstance(args[0], torch.Tensor):
+            return None
+        named = {**{str(place): value for place, value in enumerate(calls[-1][1])}, **calls[-1][2]}
+        return rescaled(calls[-1][0], named, name, args[1])
 
     def note(self, tensor: torch.Tensor, fill: Fill) -> None:
         """A call filled a tensor, or wrote into a part of its memory."""

@@ -5,9 +5,9 @@ Only numbers are kept: no tensor lives longer for it. Nothing is measured on the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import hypot, isfinite, sqrt
 from typing import Any
 
 import torch
@@ -27,6 +27,8 @@ ENOUGH = 1 << 16
 NOT_POINTWISE = frozenset({"softmax", "softmin", "log_softmax", "glu", "crelu", "safe_softmax", "gumbel_softmax"})
 RANDOM = frozenset({"rrelu", "dropout"})
 INPLACE = "inplace"
+RECTIFIER = "relu"
+"""The most usual activation by far, whose derivative needs no backward pass."""
 
 CHANNELS_FIRST = frozenset({"batch_norm", "group_norm", "instance_norm"})
 CHANNELS_LAST = frozenset({ops.Kind.LINEAR, ops.Kind.EMBEDDING, ops.Kind.ATTENTION, ops.Kind.RECURRENT})
@@ -48,7 +50,7 @@ class Reading:
 
     def signal(self) -> Signal:
         """What the graph keeps of it."""
-        arrived = math.hypot(*self.gradients) / math.sqrt(len(self.gradients)) if self.gradients else None
+        arrived = hypot(*self.gradients) / sqrt(len(self.gradients)) if self.gradients else None
         return Signal(self.rms, self.mean, arrived, self.dead, self.saturated)
 
 
@@ -73,7 +75,7 @@ def _read(tensor: torch.Tensor) -> Reading | None:
     if not sizes.is_measurable(tensor):
         return None
     reading = Reading(sizes.rms(tensor), sizes.mean(tensor))
-    if not (math.isfinite(reading.rms) and math.isfinite(reading.mean)):
+    if not (isfinite(reading.rms) and isfinite(reading.mean)):
         return None
     if tensor.requires_grad:
         _listen(tensor, reading)
@@ -89,7 +91,7 @@ def _listen(tensor: torch.Tensor, reading: Reading) -> None:
         if gradient is None:
             return
         with torch._C.DisableTorchFunction():
-            if sizes.is_measurable(gradient) and math.isfinite(size := sizes.rms(gradient)):
+            if sizes.is_measurable(gradient) and isfinite(size := sizes.rms(gradient)):
                 reading.gradients.append(size)
 
     if function is not None:
@@ -114,7 +116,9 @@ def curve(name: str, function: Any, args: tuple[Any, ...], options: dict[str, An
         if not (tensor.requires_grad and sizes.is_measurable(tensor)):
             return None
         part = sizes.thinned(tensor.detach(), ENOUGH, axis % tensor.dim())
-        slope = _slope(function, part, args, options, writes=is_write(name) or bool(options.get(INPLACE)))
+        writes = is_write(name) or bool(options.get(INPLACE))
+        rectifies = known.name == RECTIFIER
+        slope = (part > 0).to(part.dtype) if rectifies else _slope(function, part, args, options, writes)
     except (RuntimeError, TypeError, IndexError, ZeroDivisionError):
         return None
     return _judged(slope.abs(), known.derivative_bound, axis % tensor.dim())

@@ -179,10 +179,11 @@ class Recorder(TorchFunctionMode):
         for position, tensor in enumerate([*made, *(t for t in written if not _is_leaf_update(t))]):
             node = self._new(tensor, name, call, frame, args, options, inplace=position >= len(made))
             self._link(node, tensor, position, reads, leaves)
-            autograd.mark(tensor, node)
-            self._gauge(tensor, node, curve)
             if position >= len(made):
                 self._written(tensor, node)
+                self._refilled(tensor, node)
+            autograd.mark(tensor, node)
+            self._gauge(tensor, node, curve)
             if custom is not None:
                 self.customs.setdefault(custom, CustomCalls(args, take(frame))).links.append((tuple(sources), node))
         for tensor in written:
@@ -250,6 +251,13 @@ class Recorder(TorchFunctionMode):
             self.tape.link(source, node, passage, reason)
         for source in reached - set(reads.sources):
             self.tape.link(source, node)
+
+    def _refilled(self, tensor: torch.Tensor, node: int) -> None:
+        """Ties a copy of a parameter that an initialiser filled, outside of any forward pass, to what it was before."""
+        found = autograd.marked(tensor)
+        apart = self.owner() is None and node not in self.tape.sources and not self.fills.is_owned(tensor)
+        if apart and found is not None and self.is_computed(found[0]):
+            self.tape.link(found[0], node, Passage.BLOCKED, Reason.NON_DIFFERENTIABLE)
 
     def _written(self, tensor: torch.Tensor, node: int) -> None:
         key = storage_key(tensor)
@@ -330,13 +338,16 @@ class Recorder(TorchFunctionMode):
         origin: Origin,
         tensors: Iterable[torch.Tensor],
         masked: bool = False,
+        of_type: str = "",
     ) -> None:
         """Writes down a tensor that was built outside of torch's functions from tracked numbers or from tensors.
 
-        `masked` says that the new tensor was told to require a gradient, which hides the cut behind it.
+        `masked` says that the new tensor was told to require a gradient, which hides the cut behind it; `of_type` is
+        the type of the array that it was built from.
         """
         sources = [self.node_of(tensor) for tensor in tensors]
-        node = self._new(made, name, self.tape.call(), frame, (), {}, inplace=False)
+        said = {facts.OF_TYPE: of_type} if of_type else {}
+        node = self._new(made, name, self.tape.call(), frame, (), said, inplace=False)
         computed = any(self.is_computed(source) for source in (*sources, *origin))
         cut = Reason.MASKED if masked and computed else facts.rewrap_reason(name)
         for source in sources:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import hypot, sqrt
 from types import FrameType
 from typing import Any
 
@@ -107,7 +107,7 @@ class GradientMonitor:
     def rms_of(self, parameter: torch.Tensor) -> float | None:
         """The root mean square of a parameter's gradient over the backward passes that measured it."""
         known = self.sizes.get(id(parameter))
-        return math.hypot(*known) / math.sqrt(len(known)) if known else None
+        return hypot(*known) / sqrt(len(known)) if known else None
 
     def weigh(self, root: nn.Module) -> None:
         """Notes the moments of a model's parameters as they stand before its first forward pass."""

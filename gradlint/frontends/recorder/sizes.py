@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from math import isfinite, sqrt
 
 import torch
 
@@ -32,9 +32,9 @@ def rms(tensor: torch.Tensor) -> float:
     values = tensor.detach()
     precise = values.dtype is torch.float64
     norm = float(torch.linalg.vector_norm(values, dtype=None if precise else torch.float32))
-    if not math.isfinite(norm) or (norm == 0.0 and not precise):
+    if not isfinite(norm) or (norm == 0.0 and not precise):
         norm = float(torch.linalg.vector_norm(values, dtype=torch.float64))
-    return norm / math.sqrt(values.numel())
+    return norm / sqrt(values.numel())
 
 
 def mean(tensor: torch.Tensor) -> float:
@@ -52,12 +52,15 @@ def moments(tensor: torch.Tensor) -> Moments | None:
     if not is_measurable(tensor):
         return None
     square, middle = rms(tensor) ** 2, mean(tensor)
-    if not (math.isfinite(square) and math.isfinite(middle)):
+    if not (isfinite(square) and isfinite(middle)):
         return None
-    spread = math.sqrt(max(square - middle**2, 0.0))
-    middle = middle if abs(middle) > MEAN_ERRORS * spread / math.sqrt(tensor.numel()) else 0.0
+    spread = sqrt(max(square - middle**2, 0.0))
+    sure = middle if abs(middle) > MEAN_ERRORS * spread / sqrt(tensor.numel()) else 0.0
+    if tensor.dim() == 1:
+        return Moments(square, sure, (_cross(abs(middle), square, sure, tensor.numel(), tensor.numel()),))
     sample = thinned(tensor.detach(), ENOUGH).float()
-    return Moments(square, middle, tuple(_cross(sample, axis, square, middle) for axis in range(sample.dim())))
+    own = square if sample.numel() == tensor.numel() else rms(sample) ** 2
+    return Moments(square, sure, tuple(_along(sample, axis, own, sure) for axis in range(sample.dim())))
 
 
 def thinned(tensor: torch.Tensor, most: int, kept: int | None = None) -> torch.Tensor:
@@ -71,13 +74,15 @@ def thinned(tensor: torch.Tensor, most: int, kept: int | None = None) -> torch.T
     return tensor
 
 
-def _cross(sample: torch.Tensor, axis: int, square: float, middle: float) -> float:
-    """E[x y] of two elements that differ in one axis alone: from the squares of the sums along it."""
+def _along(sample: torch.Tensor, axis: int, square: float, middle: float) -> float:
     length = sample.shape[axis]
+    return _cross(rms(sample.mean(axis)) if length > 1 else 0.0, square, middle, length, sample.numel())
+
+
+def _cross(averaged: float, square: float, middle: float, length: int, elements: int) -> float:
+    """E[x y] of two elements that differ in one axis alone, from the root mean square of the means along it."""
     if length == 1:
         return square
-    own = rms(sample) ** 2
-    found = (rms(sample.sum(axis)) ** 2 / length - own) / (length - 1)
-    rows = sample.numel() / length
-    error = square * math.sqrt(2 / ((length - 1) * length * max(rows, 1.0)))
+    found = (averaged**2 * length - square) / (length - 1)
+    error = square * sqrt(2 / ((length - 1) * elements))
     return middle**2 if found < STANDARD_ERRORS * error else max(found, 0.0)

@@ -29,7 +29,7 @@ PLAIN = frozenset({"isEnabledFor", "getEffectiveLevel", "hasHandlers"})
 
 
 def note(run: Run, name: str, arguments: Arguments, at: ast.AST) -> bool:
-    """Puts a call of a library's function on the tape if no graph can hold it, and a module runs; whether it was one."""
+    """Puts a call that no graph can hold on the tape, if it is made while a module runs; whether it is such a call."""
     if not run.modules or not name.startswith(FUNCTIONS) or name in MADE or _is_constant(name, arguments):
         return False
     run.add(NodeKind.CONSTANT, f"python:{name}", at)

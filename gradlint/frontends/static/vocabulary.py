@@ -12,6 +12,7 @@ from gradlint.frontends.static.python import arrays
 from gradlint.frontends.static.torch import data as torch_data
 from gradlint.frontends.static.torch import distributions as torch_distributions
 from gradlint.frontends.static.torch import functions as torch_functions
+from gradlint.frontends.static.torch import init as torch_init
 from gradlint.frontends.static.torch import layers as torch_layers
 from gradlint.frontends.static.torch import libraries as torch_libraries
 from gradlint.frontends.static.torch import modes as torch_modes
@@ -57,7 +58,9 @@ def call_method(run: Run, receiver: Value, name: str, args: Arguments, at: ast.A
     match receiver:
         case Tensor(carrier=ValueKind.TENSOR):
             result = torch_tensors.method(run, receiver, name, args, at)
-            torch_training.calculated(run, name, receiver, next(iter(args), None), result, at)
+            given = next(iter(args), None)
+            torch_training.calculated(run, name, receiver, given, result, at)
+            torch_init.calculated(run, name, receiver, given if len(list(args)) == 1 else None, result, at)
             if name == "detach":
                 torch_training.aliased(run, receiver, result)
             return result
@@ -127,6 +130,7 @@ def operator(run: Run, name: str, left: Value, right: Value | None, at: ast.AST)
     if any(side.carrier is ValueKind.TENSOR for side in sides):
         result = torch_operators.operator(run, name, left, right, at)
         torch_training.calculated(run, name, left, right, result, at)
+        torch_init.calculated(run, name, left, right, result, at)
         return result
     return arrays.operator(run, name, left, right, at) if sides else None
 

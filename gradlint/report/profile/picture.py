@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gradlint.analysis.verdicts import GradientEntry, Verdict, judged, profile, weights_of
-from gradlint.graph import ModelGraph
+from gradlint.graph import ModelGraph, NodeKind, ValueKind
 from gradlint.report.graph.names import TIMES, plain
 from gradlint.report.profile.layers import Line, decades, lines
 
@@ -100,8 +100,14 @@ def _unknown(graph: ModelGraph, entries: Sequence[GradientEntry]) -> str:
         return "no parameter gets a gradient: gradlint check says why"
     if any(entry.size == 0.0 for entry in entries):
         return "every gradient is exactly zero"
-    why = "" if graph.model.complete else ": some of its ops could not be read"
-    return f"no gradient of it could be measured or predicted{why}"
+    return f"no gradient of it could be measured or predicted{_why(graph)}"
+
+
+def _why(graph: ModelGraph) -> str:
+    if not graph.model.complete:
+        return ": some of its ops could not be read"
+    ops = [node for node in graph.nodes if node.kind is NodeKind.OP and node.value is ValueKind.TENSOR]
+    return ": the shapes of its values are not known" if any(node.shape is None for node in ops) else ""
 
 
 def _cells(line: Line) -> tuple[str, ...]:

@@ -139,6 +139,8 @@ def _external(run: Run, function: External, arguments: Arguments, at: ast.AST) -
 def _method(run: Run, function: Method, arguments: Arguments, at: ast.AST) -> Value:
     receiver, name = function.receiver, function.name
     graph_breaks.method(run, receiver, name, arguments, at)
+    if (text := graph_breaks.written(receiver, name, arguments)) is not None:
+        return text
     if isinstance(receiver, Super):
         return classes.call_library_base(run, receiver, name, arguments, at)
     if isinstance(receiver, Class):

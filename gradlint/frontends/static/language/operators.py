@@ -73,9 +73,9 @@ def binary(run: Run, at: ast.BinOp) -> Value:
     """`left op right`."""
     name, plain = BINARY[type(at.op)]
     left, right = run.evaluate(at.left), run.evaluate(at.right)
-    if isinstance(at.op, ast.Mod) and not isinstance(right, Constant):
-        if (text := graph_breaks.formatted(run, left, right, at)) is not None:
-            return text
+    text = graph_breaks.formatted(run, left, right, at) if isinstance(at.op, ast.Mod) else None
+    if text is not None and not isinstance(right, Constant):
+        return text
     graph_breaks.read(run, at, left, right)
     return apply(run, name, plain, left, right, at)
 

@@ -18,6 +18,7 @@ from gradlint.frontends.static.values import (
     Sequence,
     Symbol,
     Tensor,
+    Truth,
     Unknown,
     Value,
 )
@@ -86,6 +87,9 @@ def _is_torch(value: Value) -> bool:
 
 def _array_function(run: Run, name: str, args: Arguments, at: ast.AST) -> Value:
     """A function of numpy or of a library above it: tensors among its arguments leave torch."""
+    asked = next((value for value in args.positional if isinstance(value, Truth)), None)
+    if asked is not None and name.rpartition(".")[2] in TRUTHS:
+        return asked
     if not run.nodes_in(tuple(args)):
         image = as_bytes(args) if name not in IMAGES else Tensor(NO_NODE, None, BYTES, ValueKind.ARRAY)
         return image or Unknown(f"{name} is not evaluated")

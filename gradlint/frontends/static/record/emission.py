@@ -73,7 +73,10 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of an op that is on the tape: its number, what it read, and how it is to be written down."""
+    """A call of an op that is on the tape: its number, what it read, and how it is to be written down.
+
+    `given` are the positions and names of all arguments, literal or not.
+    """
 
     number: int
     native: str
@@ -82,6 +85,7 @@ class Call:
     literals: dict[str, Any] = field(default_factory=dict)
     constant: bool = False
     carrier: ValueKind = ValueKind.TENSOR
+    given: tuple[str, ...] = ()
 
 
 def requires_grad(run: Run, value: Tensor | Unknown) -> bool | None:
@@ -160,7 +164,8 @@ def begin(
     carrier: ValueKind = ValueKind.TENSOR,
 ) -> Call:
     """A call of an op on these arguments."""
-    return Call(run.tape.call(), native, at, sources(run, args), literals(args), constant, carrier)
+    given = (*map(str, range(len(args.positional))), *args.named)
+    return Call(run.tape.call(), native, at, sources(run, args), literals(args), constant, carrier, given)
 
 
 def result(run: Run, call: Call, output: Output, position: int = 0) -> Tensor:
@@ -234,9 +239,7 @@ def filled(run: Run, target: Tensor, name: str, given: dict[str, Any], at: ast.A
 
 def overwrite(run: Run, call: Call, target: Tensor, output: Output | None = None) -> Tensor:
     """The same tensor with the content that a call wrote into it; a trainable leaf stays what it is."""
-    filled(
-        run, target, call.native, {str(int(k) - 1) if k.isdigit() else k: v for k, v in call.literals.items()}, call.at
-    )
+    filled(run, target, call.native, _behind_the_target(call), call.at)
     if is_leaf_update(run, target):
         if run.grad_enabled and target.parameter:
             run.leaf_writes.append(run.frame(call.at))
@@ -252,6 +255,16 @@ def overwrite(run: Run, call: Call, target: Tensor, output: Output | None = None
         run.write(target, "leaf", False)
     spread(run, target, node, call.at)
     return target
+
+
+def _behind_the_target(call: Call) -> dict[str, Any]:
+    """The arguments of an in-place call behind the tensor that it writes into; None for one that is not known."""
+    named = dict.fromkeys(call.given) | call.literals
+    shifted = {str(int(key) - 1) if key.isdigit() else key: value for key, value in named.items()}
+    return {key: value for key, value in shifted.items() if key != TARGET}
+
+
+TARGET = "-1"
 
 
 def is_leaf_update(run: Run, target: Tensor) -> bool:

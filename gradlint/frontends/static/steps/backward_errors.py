@@ -65,11 +65,16 @@ def _enters_again(run: Run, flow: Flow, before: Event, event: Event) -> bool:
     All results of one call (the outputs and the last state of a recurrent layer) stand on one graph.
     """
     nodes = run.tape.nodes
-    computed = (n for n in flow.certainly_behind(before.node) if nodes[n].kind is NodeKind.OP)
-    freed = {node for node in computed if nodes[node].requires_grad is True}
+    behind = (n for n in flow.certainly_behind(before.node) if nodes[n].kind is NodeKind.OP)
+    freed = {node for node in behind if nodes[node].requires_grad is True and _has_history(flow, node)}
     calls = {nodes[node].call for node in freed if nodes[node].call > 0}
     again = {n for n in flow.certainly_behind(event.node) if n in freed or nodes[n].call in calls}
     return bool(again) and event.node != before.node
+
+
+def _has_history(flow: Flow, node: int) -> bool:
+    """Whether a value was computed from one that requires a gradient; a leaf was not."""
+    return any(flow.tape.nodes[source].requires_grad is not False for source in flow.sources.get(node, ()))
 
 
 def _spoilt(flow: Flow, event: Event, writes: list[tuple[int, int]]) -> Event:

@@ -83,7 +83,7 @@ def after(run: Run, name: str, left: Value, right: Value | None, result: Value |
     if known is None or not isinstance(result, Tensor):
         return
     other = right if ahead is not None else left
-    factor = (-1, False) if plain == "neg" else _factor(run, other) if plain in ("mul", "div") else (None, True)
+    factor = (-1, False) if plain == "neg" else _factor(run, other, at) if plain in ("mul", "div") else (None, True)
     sign = None if known.sign is None or factor[0] is None else known.sign * factor[0]
     run.training.gradients[result.node] = Gradient(known.of, sign, known.scaled or factor[1])
 
@@ -92,11 +92,15 @@ def _of(run: Run, value: Value | None) -> Gradient | None:
     return run.training.gradients.get(value.node) if isinstance(value, Tensor) else None
 
 
-def _factor(run: Run, value: Value | None) -> tuple[int | None, bool]:
-    """The sign of a factor, and whether it is any other than one. An unknown number is taken for a positive rate."""
+def _factor(run: Run, value: Value | None, at: ast.AST) -> tuple[int | None, bool]:
+    """The sign of a factor, and whether it is a rate: a name with the value one is, a one that is written out is not.
+
+    An unknown number is taken for a positive rate.
+    """
     number = run.constant(value)
     if isinstance(number, (int, float)):
-        return (1 if number > 0 else -1, abs(number) != 1)
+        written = any(isinstance(part, ast.Constant) and part.value == 1 for part in ast.walk(at))
+        return (1 if number > 0 else -1, abs(number) != 1 or not written)
     if isinstance(value, Symbol):
         return (1, True)
     return (None, True)
@@ -209,7 +213,7 @@ def _in_place(run: Run, receiver: Tensor, name: str, argument: Value, args: Argu
 def _factor_text(run: Run, factor: Value, at: ast.AST) -> tuple[int | None, bool]:
     """As `_factor`; of a number that is not known, the sign that is written before it."""
     if not isinstance(factor, Symbol):
-        return _factor(run, factor)
+        return _factor(run, factor, at)
     words = [k.value for k in at.keywords if k.arg == "alpha"] if isinstance(at, ast.Call) else []
     written = words or (at.args[:1] if isinstance(at, ast.Call) else [])
     negative = any(isinstance(w, ast.UnaryOp) and isinstance(w.op, ast.USub) for w in written)

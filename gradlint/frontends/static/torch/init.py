@@ -6,6 +6,7 @@ import ast
 import math
 from typing import TYPE_CHECKING
 
+from gradlint.frontends import scaled_fills
 from gradlint.frontends.static.python.plain_values import OPEN
 from gradlint.frontends.static.record import emission
 from gradlint.frontends.static.values import Arguments, Constant, Symbol, Tensor, Value
@@ -87,6 +88,23 @@ def note(run: Run, tensor: Tensor, name: str, args: Arguments, at: ast.AST) -> N
     given = Arguments(args.positional[1:], options)
     unknown = dict.fromkeys([*map(str, range(len(given.positional))), *given.named])
     emission.filled(run, tensor, name, unknown | emission.literals(given), at)
+
+
+def calculated(run: Run, name: str, left: Value, right: Value | None, result: Value | None, at: ast.AST) -> None:
+    """An operator or a method made a tensor of two values: the same content, in another size."""
+    tensor, other = (left, right) if isinstance(left, Tensor) else (right, left)
+    if not isinstance(tensor, Tensor) or not isinstance(result, Tensor) or not isinstance(other, Constant):
+        return
+    calls = initialisations(tensor)
+    turned = f"r{name}" if tensor is right else name
+    if calls and emission.BASE not in result.state and result is not tensor:
+        call = turned if turned == "rsub" else name if tensor is left or name in SYMMETRIC else ""
+        told = scaled_fills.rescaled(calls[-1].name, calls[-1].arguments, call, other.value)
+        if told is not None:
+            emission.filled(run, result, *told, at)
+
+
+SYMMETRIC = frozenset({"add", "mul"})
 
 
 def initialisations(tensor: Tensor) -> tuple[Initialisation, ...]:
