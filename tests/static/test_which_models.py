@@ -76,3 +76,13 @@ def test_models_of_other_parts_are_kept_apart() -> None:
 def test_an_annotation_is_no_part() -> None:
     user = "\nclass Trainer:\n    def __init__(self, net: Net) -> None:\n        self.net = net\n"
     assert ("Net", PARTS) in models(HEAD + NET.format(default="=Block") + user)
+
+
+@pytest.mark.parametrize("line", ["model = Net()\n", "model = Net(depth=2).train()\n", "models = {'a': Net()}\n"])
+def test_a_model_that_is_built_and_never_called_is_run(line: str) -> None:
+    text = HEAD + NET.format(default="=Block") + line
+    found = read_file(Source("nets.py", text), Project(Path("."))).graphs
+    (net,) = [graph for graph in found if graph.model.name == "Net"]
+    assert {p.name for p in net.model.parameters if p.node is not None} == {
+        f"blocks.{n}.conv.{kind}" for n in range(2) for kind in ("weight", "bias")
+    }

@@ -14,7 +14,7 @@ from gradlint.frontends.static.language import classes
 from gradlint.frontends.static.language.attributes import bind, in_class
 from gradlint.frontends.static.language.loops import is_training
 from gradlint.frontends.static.project import ModuleSource, may_train, statements
-from gradlint.frontends.static.record.tensors_inside import is_module_class
+from gradlint.frontends.static.record.tensors_inside import inner_modules, is_module_class
 from gradlint.frontends.static.torch import training_frameworks
 from gradlint.frontends.static.values import (
     Arguments,
@@ -212,11 +212,23 @@ def _model(run: Run, module: ModuleSource, name: str) -> None:
         return
     if not isinstance(cls, Class) or not is_module_class(cls):
         return
-    if any(isinstance(b, Instance) and b.cls.node is cls.node for b in run.built.values()):
+    known = [b for b in run.built.values() if isinstance(b, Instance) and b.cls.node is cls.node]
+    if known:
+        _feed_idle(run, known)
         return
     instance = _as_in_factory(run, module, cls) or build(run, cls)
     if isinstance(instance, Instance):
         feed(run, instance)
+
+
+def _feed_idle(run: Run, built: list[Instance]) -> None:
+    """Calls a model of which the program built all and called none; parts of another one are not fed by themselves."""
+    if any(id(module) in run.places for module in built):
+        return
+    inner = inner_modules(run.built.values())
+    idle = next((module for module in built if id(module) not in inner), None)
+    if idle is not None:
+        feed(run, idle)
 
 
 def _as_in_factory(run: Run, module: ModuleSource, cls: Class) -> Value | None:
