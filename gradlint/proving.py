@@ -27,9 +27,9 @@ STATES = frozenset({"GL107"})
 """Rules about states of the whole program, such as the gradient mode."""
 MOVES = frozenset({"GL111"})
 """Rules about what a move to another device does, which is nothing where there is but one."""
-WRITTEN = frozenset({"GL306", "GL307", "GL504"})
+WRITTEN = frozenset({"GL306", "GL307", "GL504", "GL807"})
 """Rules about what only the text says: sizes of batches, memory from torch's old constructors, functions that nothing
-calls."""
+calls, the precision that a program moves its model to before it is used."""
 
 
 def found_in(graphs: Iterable[ModelGraph], rules: Iterable[Rule]) -> Iterator[Finding]:

@@ -162,7 +162,7 @@ from pydantic import Field
 
 from gradlint.analysis.dead_units import Dead, dead
 from gradlint.analysis.signals import written_at
-from gradlint.finding import Evidence, Finding, Severity
+from gradlint.finding import Finding, Severity
 from gradlint.frame import Frame
 from gradlint.graph import ModelGraph
 from gradlint.rule import GraphRule, related_at
@@ -192,20 +192,20 @@ class DeadActivation(GraphRule):
             related=related_at(own, "the activation") if own != place else (),
             op=f"the {found.node.op} behind this bias" if by_bias else found.node.op,
             state=_state(found),
-            when=" at the start of training" if by_bias or found.measured is not None else "",
-            evidence=Evidence.MEASURED if found.measured is not None else Evidence.GRAPH,
+            when=" at the start of training" if by_bias or found.share is not None else "",
+            evidence=found.evidence,
             remedy=_remedy(found),
             extra={"model": graph.model.name, "module": found.node.module or None},
         )
 
 
 def _remedy(found: Dead) -> str:
-    if found.measured is not None:
+    if found.share is not None:
         return "scale what comes in, and the weights and the bias before it"
     return "bound its input elsewhere, or leave the activation out" if found.call is None else "start the bias near 0"
 
 
 def _state(found: Dead) -> str:
-    if found.measured is None:
+    if found.share is None:
         return "is saturated" if found.fires else "never fires"
-    return f"is flat in {found.measured:.0%} of its {'elements' if found.fires else 'units'} (measured)"
+    return f"is flat in {found.share:.0%} of its {'elements' if found.fires else 'units'} ({found.evidence.value})"

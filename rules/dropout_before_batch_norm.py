@@ -48,7 +48,7 @@ Bad:
     ```
 
     ```text
-    10:21 note: a batch norm behind a dropout learns a variance that evaluation does not have
+    15:36 note: a batch norm behind a dropout learns a variance that evaluation does not have
     ```
 
 Good: dropout behind the norm.
@@ -95,7 +95,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradlint import ops
-from gradlint.analysis.norms import BATCH_NORM, built_at, drops, is_kind, normalised, parameters_of, standardises
+from gradlint.analysis.norms import BATCH_NORM, drops, is_kind, normalised, standardises
+from gradlint.analysis.signals import written_at
 from gradlint.finding import Finding, Severity
 from gradlint.graph import Frame, ModelGraph, Node
 from gradlint.rule import GraphRule, related_at
@@ -113,7 +114,7 @@ class DropoutBeforeBatchNorm(GraphRule):
         said: set[Frame | None] = set()
         for node in graph.nodes:
             dropout = _dropped(graph, node) if node.op == BATCH_NORM and standardises(node) else None
-            place = _place(graph, node) if dropout is not None else None
+            place = written_at(graph, node) if dropout is not None else None
             if dropout is not None and place not in said:
                 said.add(place)
                 yield self._said(graph, place, dropout, node)
@@ -122,7 +123,7 @@ class DropoutBeforeBatchNorm(GraphRule):
         return self.found(
             place,
             path=graph.model.path,
-            related=related_at(built_at(graph, dropout), "the dropout"),
+            related=related_at(written_at(graph, dropout), "the dropout"),
             extra={"model": graph.model.name, "module": norm.module or None},
         )
 
@@ -133,9 +134,3 @@ def _dropped(graph: ModelGraph, norm: Node) -> Node | None:
     while node is not None and is_kind(node, *BETWEEN):
         node = normalised(graph, node)
     return node if node is not None and drops(node) else None
-
-
-def _place(graph: ModelGraph, norm: Node) -> Frame | None:
-    """Where a norm's layer was built, else where it is called."""
-    made = (parameter.made for parameter in parameters_of(graph, norm))
-    return next((frame for frame in made if frame is not None), None) or built_at(graph, norm)

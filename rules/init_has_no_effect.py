@@ -69,6 +69,7 @@ Bad:
     ```
 
     ```text
+    9:9 warning: `normal_` is written into a copy of a weight that nothing reads, so it has no effect
     ```
 
 Good: the parameter itself is filled, also through its data, and a copy that is put back.

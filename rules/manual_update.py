@@ -81,6 +81,28 @@ Good: down the loss, by a rate.
         train()
     ```
 
+A rate of one: what has a name can be changed.
+
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    def train(steps=100, rate=1.0):
+        net = nn.Linear(4, 1)
+        for _ in range(steps):
+            x = torch.randn(8, 4)
+            net.zero_grad()
+            F.mse_loss(net(x), x.sum(1, keepdim=True)).backward()
+            for parameter in net.parameters():
+                parameter.data.add_(parameter.grad, alpha=-rate)
+
+
+    if __name__ == "__main__":
+        train()
+    ```
+
 Ascent on purpose: an input that fools the network.
 
     ```python

@@ -74,6 +74,7 @@ Bad:
     ```
 
     ```text
+    13:27 warning: nothing non-linear between `first.weight` and `second.weight`: they are one linear map
     ```
 
 Good: an activation between, and a batch norm, which is not linear while it trains.
@@ -180,12 +181,11 @@ class MissingActivation(GraphRule):
                 yield self._said(graph, found, place)
 
     def _said(self, graph: ModelGraph, found: Collapse, place: Frame | None) -> Finding:
-        weights = tuple(one.weight for one in found.maps)
         return self.found(
             place,
             path=graph.model.path,
             related=_others(graph, found, place),
-            names=_listed(tuple(f"`{weight.name}`" for weight in weights)),
+            names=_listed(tuple(f"`{one.name}`" for one in found.maps)),
             extra={"model": graph.model.name, "module": found.maps[1].node.module or None},
         )
 

@@ -169,7 +169,7 @@ from pydantic import Field
 
 from gradlint.analysis.deployed import folds_norms
 from gradlint.analysis.gradient_path import affected
-from gradlint.analysis.gradient_profile import change, sizes
+from gradlint.analysis.gradient_profile import change, saturates, sizes
 from gradlint.analysis.structure import HEALTHY, Layer, Run, initialised_by, runs
 from gradlint.finding import Evidence, Finding, Severity
 from gradlint.graph import ModelGraph
@@ -191,7 +191,7 @@ class MissingNormalization(GraphRule):
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         for run in runs(graph):
-            if len(run.layers) >= self.layers and not (run.shared or run.bypassed or _self_normalising(run)):
+            if len(run.layers) >= self.layers and not (run.shared or run.bypassed or _is_told_elsewhere(run)):
                 yield from self._judged(graph, run)
 
     def _judged(self, graph: ModelGraph, run: Run) -> Iterator[Finding]:
@@ -217,9 +217,10 @@ class MissingNormalization(GraphRule):
         )
 
 
-def _self_normalising(run: Run) -> bool:
-    """SELU with its own initialisation keeps mean and variance (Klambauer et al. 2017)."""
-    return any(step.op == "selu" for layer in run.layers for step in layer.steps)
+def _is_told_elsewhere(run: Run) -> bool:
+    """A row of saturating activations is GL401's; SELU with its own initialisation keeps mean and variance (Klambauer
+    et al. 2017)."""
+    return saturates(run) or any(step.op == "selu" for layer in run.layers for step in layer.steps)
 
 
 def _scaled_by_hand(layer: Layer) -> bool:

@@ -65,6 +65,45 @@ Bad:
     19:22 error: `float()` turns a tensor into a Python number and leaves 4 parameter tensors without a gradient
     ```
 
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    class Weighted(nn.Module):
+        def __init__(self, tasks=2):
+            super().__init__()
+            self.log_variance = nn.Parameter(torch.zeros(tasks))
+
+        def forward(self, losses):
+            total = 0.0
+            for i, loss in enumerate(losses):
+                spread = float(self.log_variance[i])
+                total = total + loss * 2.718**-spread + spread
+            return total
+
+
+    def train(steps=100):
+        model, criterion = nn.Linear(10, 2), Weighted()
+        optimizer = torch.optim.Adam([*model.parameters(), *criterion.parameters()], lr=1e-3)
+        for _ in range(steps):
+            x = torch.randn(16, 10)
+            first, second = model(x).unbind(dim=1)
+            optimizer.zero_grad()
+            loss = criterion([F.mse_loss(first, x[:, 0]), F.mse_loss(second, x[:, 1])])
+            loss.backward()
+            optimizer.step()
+
+
+    if __name__ == "__main__":
+        train()
+    ```
+
+    ```text
+    14:22 error: `float()` turns a tensor into a Python number and leaves 1 parameter tensor without a gradient
+    ```
+
 Good: a number for the log.
 
     ```python

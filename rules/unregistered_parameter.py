@@ -105,6 +105,45 @@ Bad:
     12:22 error: `scale` is made in forward, after the optimizer took the parameters, so no optimizer trains it
     ```
 
+    ```python
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+
+    class Crossed(nn.Module):
+        def __init__(self, fields=10):
+            super().__init__()
+            self.score = nn.Linear(fields, 3)
+            self.fields = fields
+
+        def crossed(self, x):
+            factors = nn.Parameter(torch.randn(self.fields, 3) * 0.05)
+            return (x @ factors).pow(2)
+
+        def forward(self, x):
+            return self.score(x) + self.crossed(x)
+
+
+    def train(steps=100):
+        model = Crossed()
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        for _ in range(steps):
+            x, y = torch.randn(16, 10), torch.randint(0, 3, (16,))
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+
+
+    if __name__ == "__main__":
+        train()
+    ```
+
+    ```text
+    13:19 error: `nn.Parameter` wants a gradient and is no parameter of the model, so no optimizer trains it
+    ```
+
 Good: a parameter; the arithmetic stands inside of it or in forward.
 
     ```python

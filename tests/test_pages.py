@@ -103,6 +103,7 @@ CATALOGUE = {
     "GL806": ("unsafe-inverse-trig", "warning"),
     "GL807": ("eps-below-precision", "warning"),
     "GL901": ("unscaled-input", "warning"),
+    "GL902": ("in-place-target", "note"),
     "GL903": ("shuffle-off", "warning"),
 }
 """Code, name and default severity, which never change once they are released."""

@@ -11,7 +11,7 @@ from gradlint.analysis.verdicts import GradientEntry, Verdict, judged
 from gradlint.graph import Parameter
 from gradlint.report.profile.layers import lines
 from tests.command import gradlint
-from tests.onnx_file.models import classifier, model, node, value, weight
+from tests.onnx_file.models import model, node, value, weight
 
 DEEP = """
 import torch
@@ -97,8 +97,18 @@ def test_a_file_with_a_graph_is_predicted(tmp_path: Path) -> None:
 
 
 def test_a_graph_without_shapes_is_no_empty_table(tmp_path: Path) -> None:
-    (tmp_path / "net.onnx").write_bytes(classifier().SerializeToString())
+    nodes = [node("NonZero", "x", "places"), node("Cast", "places", "numbers", to=1)]
+    nodes.append(node("Gemm", "numbers first.weight", "scores", transB=1))
+    net = model(nodes, [value("x", 5, 8)], ["scores"], [weight("first.weight", 16, 8)])
+    (tmp_path / "net.onnx").write_bytes(net.SerializeToString())
     assert "the shapes of its values are not known" in gradlint(tmp_path, "profile", "net.onnx").out
+
+
+def test_what_underflows_is_told_from_what_starts_at_zero(tmp_path: Path) -> None:
+    written(tmp_path, DEEP.replace("depth=9", "depth=70"))
+    done = gradlint(tmp_path, "profile", "model.py")
+    assert "0 exactly: too small for its dtype" in done.out
+    assert "vanishing" in done.out
 
 
 def test_a_model_without_a_gradient_is_no_empty_table(tmp_path: Path) -> None:

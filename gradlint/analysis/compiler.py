@@ -37,11 +37,12 @@ def unsaid(graph: ModelGraph, nodes: Iterable[Node]) -> Iterator[Node]:
     """
     compilation = graph.model.compilation
     asked = compilation is not None and not compilation.untried
-    if graph.model.capture in WHOLE or (asked and not compilation.breaks):
+    found_breaks = compilation.breaks if compilation is not None else ()
+    if graph.model.capture in WHOLE or (asked and not found_breaks):
         return
     told = {
         (frame.path, line)
-        for found in (compilation.breaks if compilation else ())
+        for found in found_breaks
         for frame in found.frames
         for line in range(frame.line, max(frame.line, frame.end_line) + 1)
     }

@@ -19,9 +19,11 @@ from gradlint.analysis.initial_scale import is_by_hand
 from gradlint.analysis.learning import takes_part
 from gradlint.analysis.norms import is_kind
 from gradlint.analysis.operands import inputs, literal, number, operand, pair
+from gradlint.analysis.predicted import predicted_signals
 from gradlint.analysis.signals import only_reader, signal, signals, weight_of
 from gradlint.analysis.structure import initialised_by
 from gradlint.analysis.values_of import domain
+from gradlint.finding import Evidence
 from gradlint.graph import UNKNOWN_SIZE, Initialisation, ModelGraph, Node, NodeKind, Parameter
 
 NO_END = math.inf
@@ -60,18 +62,22 @@ DEFAULT = math.sqrt(1 / 3)
 ROOTS = {"kaiming": math.sqrt(2), "xavier": math.sqrt(2), "orthogonal": 1.0}
 """Largest gain of the schemes where none is given: Xavier's is that for a layer that gets wider."""
 
+RECORDED = "recorded"
+"""How a model was captured that begins with the weights of its constructor."""
+
 NEAR = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
     """An activation without a gradient, whether its units are off or saturated, the initialiser that shut it, and the
-    share of units that was measured."""
+    share of units that was measured or predicted."""
 
     node: Node
     fires: bool
     call: Initialisation | None = None
-    measured: float | None = None
+    share: float | None = None
+    evidence: Evidence = Evidence.GRAPH
 
 
 def dead(graph: ModelGraph, share: float) -> Iterator[Dead]:
@@ -133,17 +139,24 @@ def _by_bias(graph: ModelGraph, node: Node, deviations: float) -> Iterator[Dead]
 
 
 def _as_measured(graph: ModelGraph, node: Node, share: float) -> Iterator[Dead]:
-    """A hidden activation behind a layer, most of whose units passed on nothing of the inputs of one pass."""
-    if node.measured is None or node.shape is None or not _is_hidden(graph, node):
+    """A hidden activation behind a layer, most of whose units pass on nothing of the inputs of one pass.
+
+    It is predicted for models on the meta device, which have no values.
+    """
+    if graph.model.capture != RECORDED or node.shape is None or not _is_hidden(graph, node):
         return
     layer, _ = _layer(graph, node)
     weight = weight_of(graph, layer) if layer is not None else None
     if weight is None or not _is_seen_often(node.shape, weight.shape[0]):
         return
     fires = node.op in ALSO_GATES
-    found = node.measured.saturated if fires or node.op not in ONE_SIDED else node.measured.dead
-    if found is not None and found > share and not (fires and is_by_hand(graph, weight)):
-        yield Dead(node, fires=fires, measured=found)
+    known = node.measured or predicted_signals(graph).get(node.id)
+    if known is None or (fires and is_by_hand(graph, weight)):
+        return
+    found = known.saturated if fires or node.op not in ONE_SIDED else known.dead
+    if found is not None and found > share:
+        evidence = Evidence.MEASURED if node.measured is not None else Evidence.PREDICTED
+        yield Dead(node, fires=fires, share=found, evidence=evidence)
 
 
 def _is_seen_often(shape: tuple[int, ...], units: int) -> bool:

@@ -17,6 +17,7 @@ from gradlint import ops
 from gradlint.analysis import gains
 from gradlint.analysis.predicted import predicted_gradients
 from gradlint.analysis.structure import Run, initialised_by, runs
+from gradlint.analysis.verdicts import underflows
 from gradlint.finding import Evidence
 from gradlint.graph import ModelGraph
 
@@ -31,9 +32,6 @@ ALLOWANCE = 10.0
 
 LEAST = 3
 """Layers of a run that is a chain."""
-
-UNDERFLOW = 1e-30
-"""A gradient of zero in front of one below this is too small for float32, whose squares end at 1e-38."""
 
 READ = "source"
 """How a model was captured whose values have no shapes."""
@@ -126,7 +124,7 @@ def slopes(graph: ModelGraph) -> Iterator[Slope]:
 def _is_whole(values: tuple[float, ...]) -> bool:
     """Whether no gradient is zero, but for first ones that are too small for their dtype."""
     start = next(place for place, value in enumerate(values) if value > 0)
-    return all(value > 0 for value in values[start:]) and (start == 0 or values[start] < UNDERFLOW)
+    return all(value > 0 for value in values[start:]) and (start == 0 or underflows(values))
 
 
 def is_gradual(slope: Slope, bound: float) -> bool:
@@ -150,9 +148,13 @@ def gradient_ratio(graph: ModelGraph, run: Run) -> float | None:
     return found.ratio if found is not None else None
 
 
+def saturates(run: Run) -> bool:
+    """Whether a row of saturating activations is what GL401 speaks of."""
+    return sum(len(layer.saturating) for layer in run.layers[:-1]) >= ROW
+
+
 def _has_own_rule(run: Run) -> bool:
-    row = sum(len(layer.saturating) for layer in run.layers[:-1])
-    return len(run.layers) >= LONG or row >= ROW
+    return len(run.layers) >= LONG or saturates(run)
 
 
 def told(run: Run, found: Sizes) -> str:

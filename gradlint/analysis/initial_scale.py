@@ -54,5 +54,5 @@ def is_by_hand(graph: ModelGraph, weight: Parameter) -> bool:
 
 
 def _is_built(graph: ModelGraph, weight: Parameter) -> bool:
-    """Whether a layer of a library made a weight."""
-    return weight.name.rpartition(".")[0] in graph.model.built
+    """Whether a layer of a library made a weight: one that the user built, or one whose place is in a library too."""
+    return weight.made is None or weight.name.rpartition(".")[0] in graph.model.built

@@ -7,6 +7,7 @@ kernels, patches, learnt upsampling, the projections of an attention, branches t
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -44,6 +45,9 @@ AS_THEY_ARE = frozenset({"eye_", "dirac_"})
 NEAR = 12
 """Ops behind a projection that are looked at."""
 
+PARAMETRISED = re.compile(r"\bparametrizations\.(\w+)\.original\d*$")
+"""How torch names what a parametrised weight is computed from."""
+
 FOLDED = "onnx"
 """How a model was captured into whose weights its norms may have been folded."""
 
@@ -54,6 +58,11 @@ class LinearMap:
 
     node: Node
     weight: Parameter
+
+    @property
+    def name(self) -> str:
+        """The name of its weight; of a parametrised one, the name that it is used by."""
+        return PARAMETRISED.sub(r"\1", self.weight.name)
 
     @property
     def transposed(self) -> bool:

@@ -17,6 +17,9 @@ VANISHED, EXPLODED = 10**-2.5, 10**3.5
 are healthy. The second is larger: batch norms make a gradient grow on its way back (Yang et al. 2019), in published
 networks of 30 layers a thousandfold."""
 
+UNDERFLOW = 1e-30
+"""A gradient of zero in front of one below this is too small for float32, whose numbers end near 1e-45."""
+
 MATRIX = 2
 FEWEST = 4
 """Layers from which on a model has quarters."""
@@ -83,6 +86,12 @@ def judged(sizes: Sequence[float]) -> Judgement:
     if ratio <= VANISHED:
         return Judgement(Verdict.VANISHING, ratio)
     return Judgement(Verdict.EXPLODING if ratio >= EXPLODED else Verdict.HEALTHY, ratio)
+
+
+def underflows(sizes: Sequence[float]) -> bool:
+    """Whether the first gradients are zero because float32 holds nothing smaller, by the one behind them."""
+    first = next((size for size in sizes if size > 0), 0.0)
+    return sizes[0] == 0 and 0 < first < UNDERFLOW if sizes else False
 
 
 def weights_of(graph: ModelGraph, entries: Sequence[GradientEntry]) -> Iterator[GradientEntry]:

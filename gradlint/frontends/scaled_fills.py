@@ -54,8 +54,8 @@ def _line(call: str, number: object) -> _Line | None:
 
 
 def _number(arguments: Mapping[str, Any], keys: tuple[str, ...]) -> float | None:
-    found = next((arguments[key] for key in keys if key in arguments), None)
-    return float(found) if type(found) in (int, float) else None
+    found: object = next((arguments[key] for key in keys if key in arguments), None)
+    return float(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else None
 
 
 def _uniform(line: _Line, low: float | None, high: float | None) -> Told | None:

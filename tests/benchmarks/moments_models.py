@@ -12,6 +12,9 @@ from functools import cache, partial
 from typing import Any
 
 SETS = ("tuned", "untuned")
+ALEXNET = 128
+"""AlexNet's pools leave nothing of smaller images."""
+
 BATCH, SIDE, WIDTH, DEPTH, TOKENS = 8, 64, 64, 12, 16
 
 TUNED = {
@@ -82,15 +85,15 @@ def net(activation: str, norm: str, initialiser: str) -> tuple[Any, Any]:
     for _ in range(DEPTH):
         layers += [nn.Linear(WIDTH, WIDTH), *(kind(WIDTH) for kind in norms), *(kind() for kind in act)]
     model = nn.Sequential(*layers, nn.Linear(WIDTH, BATCH))
-    fill = {
+    fills: dict[str, Any] = {
         "xavier": nn.init.xavier_normal_,
         "kaiming": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
         "orthogonal": nn.init.orthogonal_,
         "normal": partial(nn.init.normal_, std=0.02),
-    }.get(initialiser)
-    for part in model if fill is not None else ():
+    }
+    for part in model if initialiser in fills else ():
         if isinstance(part, nn.Linear):
-            fill(part.weight)
+            fills[initialiser](part.weight)
     return model, (torch.randn(4 * BATCH, WIDTH),)
 
 
@@ -152,9 +155,8 @@ def torchvision(name: str) -> tuple[Any, Any]:
         options["image_size"] = SIDE
     if "init_weights" in inspect.signature(getattr(builder, "__wrapped__", builder)).parameters or name == "googlenet":
         options["init_weights"] = True
-    return builder(**options), (
-        torch.randn(BATCH, 3, 2 * SIDE if name == "alexnet" else SIDE, SIDE * (1 + (name == "alexnet"))),
-    )
+    size = ALEXNET if name == "alexnet" else SIDE
+    return builder(**options), (torch.randn(BATCH, 3, size, size),)
 
 
 def timm(name: str) -> tuple[Any, Any]:
@@ -165,7 +167,7 @@ def timm(name: str) -> tuple[Any, Any]:
     import timm as library
 
     try:
-        model = library.create_model(name, pretrained=False, img_size=SIDE)
+        model: Any = library.create_model(name, pretrained=False, img_size=SIDE)
     except TypeError:
         model = library.create_model(name, pretrained=False)
     size = SIDE if _accepts(model) else model.default_cfg["input_size"][-1]

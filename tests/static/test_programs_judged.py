@@ -56,6 +56,83 @@ def criterion(z, y):
     return -share.log()[:, 0].mean()
 """
 
+FED = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 12), nn.Linear(12, 3)
+    def forward(self, x):
+        return {scores}
+net = Net()
+opt = torch.optim.Adam(net.parameters(), lr=1e-3)
+for x, y in DataLoader(TensorDataset(torch.randn(64, 6), torch.rand(64, 3)), batch_size=8, shuffle=True):
+    opt.zero_grad()
+    loss = F.mse_loss(net(x), y)
+    loss.backward()
+    opt.step()
+"""
+
+MADE = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter({weight})
+        self.l = nn.Linear(12, 3)
+    def forward(self, x):
+        return self.l(torch.relu(x @ self.w))
+criterion = nn.CrossEntropyLoss()
+"""
+
+HELPED = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(6, 3)
+        self.kept = nn.Parameter(torch.ones(6))
+    def scaled(self, x):
+        return x * {scale}
+    def forward(self, x):
+        return self.l(self.scaled(x))
+criterion = nn.CrossEntropyLoss()
+"""
+
+DEGREES = """
+net = nn.Sequential(nn.Linear(6, 1), {last})
+opt = torch.optim.Adam(net.parameters(), lr=1e-3)
+for _ in range(10):
+    x, y = torch.randn(8, 6), torch.empty(8, 1).uniform_(-20, 30)
+    opt.zero_grad()
+    loss = F.mse_loss(net(x), y)
+    loss.backward()
+    opt.step()
+"""
+
+STEPPED = """
+def fit(rate=1.0):
+    net = Net()
+    for _ in range(10):
+        x = torch.randn(8, 6)
+        net.zero_grad()
+        F.mse_loss(net(x), x[:, :3]).backward()
+        for p in net.parameters():
+            {update}
+fit()
+"""
+
+PAINTED = """
+net = Net()
+for p in net.parameters():
+    p.requires_grad_({learns})
+goal = net(torch.randn(4, 6))
+image = torch.randn(4, 6, requires_grad=True)
+opt = torch.optim.Adam([image, *net.parameters()], lr=1e-2)
+for _ in range(10):
+    opt.zero_grad()
+    loss = F.mse_loss(net(image), goal)
+    loss.backward()
+    opt.step()
+"""
+
 SHIFTED = """
 def criterion(z, y):
     z = z - {top}
@@ -309,6 +386,37 @@ PAIRS = {
     ),
     "images of PIL are bytes": ("GL901", IMAGES.format(scale=""), IMAGES.format(scale=" / 255")),
     "bytes in a data set of tensors": ("GL901", TENSORS.format(scale=""), TENSORS.format(scale=" / 255")),
+    "two linear maps on the batches of a loader": (
+        "GL404",
+        FED.format(scores="self.b(self.a(x))"),
+        FED.format(scores="self.b(torch.relu(self.a(x)))"),
+    ),
+    "a softmax over the batches of a loader": (
+        "GL407",
+        FED.format(scores="torch.softmax(self.b(torch.relu(self.a(x))), dim=0)"),
+        FED.format(scores="torch.softmax(self.b(torch.relu(self.a(x))), dim=1)"),
+    ),
+    "ones times a number": (
+        "GL303",
+        MADE.format(weight="torch.ones(6, 12) * 0.1") + TRAIN,
+        MADE.format(weight="torch.rand(6, 12) - 0.5") + TRAIN,
+    ),
+    "a parameter that a helper of forward makes": (
+        "GL111",
+        HELPED.format(scale="nn.Parameter(torch.ones(6))") + TRAIN,
+        HELPED.format(scale="self.kept") + TRAIN,
+    ),
+    "targets that fill a range": ("GL605", DEGREES.format(last="nn.Tanh()"), DEGREES.format(last="nn.Identity()")),
+    "a rate of one that has a name": (
+        "GL717",
+        NET + STEPPED.format(update="p.data.sub_(p.grad)"),
+        NET + STEPPED.format(update="p.data.sub_(p.grad, alpha=rate)"),
+    ),
+    "a goal that a frozen network gave": (
+        "GL116",
+        NET + PAINTED.format(learns=True),
+        NET + PAINTED.format(learns=False),
+    ),
     "a loss by hand becomes an array": (
         "GL709",
         NET + BY_HAND.format(lost="loss = torch.from_numpy(loss.detach().numpy()).requires_grad_()"),

@@ -7,11 +7,13 @@ back from the targets, without running anything: for weights that do not exist, 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from gradlint import ops
+from gradlint.analysis.moments.assumed import completed, is_open
 from gradlint.analysis.moments.propagation import Pass, run
 from gradlint.analysis.moments.shares import feature_axis, shares
 from gradlint.graph import ModelGraph, Node, NodeKind, Signal
@@ -23,7 +25,7 @@ class Prediction:
 
     `gradients` are the root mean squares of the trainable parameters' gradients by name, zero where none arrives in
     exact arithmetic, and absent where they are not known; `values` the sizes of the values by node; `unknown` the ops
-    that are not modelled, behind which sizes are guesses.
+    that are not modelled: behind them values are guesses, and gradients that depend on such are left out.
     """
 
     gradients: Mapping[str, float]
@@ -37,15 +39,39 @@ _known: WeakKeyDictionary[ModelGraph, Prediction] = WeakKeyDictionary()
 def predict(graph: ModelGraph) -> Prediction:
     """The prediction for a graph, computed once."""
     if graph not in _known:
-        _known[graph] = _predicted(graph, run(graph))
+        _known[graph] = _assumed(graph) if is_open(graph) else _predicted(graph, run(graph))
     return _known[graph]
+
+
+def _assumed(graph: ModelGraph) -> Prediction:
+    """The prediction for a graph without shapes, as far as it does not depend on the ones that are assumed."""
+    found = [_predicted(one, run(one)) for one in completed(graph)]
+    if not found:
+        return _predicted(graph, run(graph))
+    first, other = found
+    return Prediction(_agreed(first.gradients, other.gradients), first.values, first.unknown)
+
+
+AGREED = 1.2
+"""What two assumed sizes of a batch may change in the ratio of two gradients."""
+
+
+def _agreed(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """The gradients whose ratios to the others are the same for both sizes of a batch."""
+    ratios = {name: other[name] / size for name, size in one.items() if size > 0.0 and other.get(name, 0.0) > 0.0}
+    if not ratios:
+        return {}
+    middle = statistics.median(ratios.values())
+    near = {name for name, ratio in ratios.items() if 1.0 / AGREED < ratio / middle < AGREED}
+    nothing = {name for name, size in one.items() if size == other.get(name) == 0.0}
+    return {name: size for name, size in one.items() if name in near or name in nothing}
 
 
 def _predicted(graph: ModelGraph, state: Pass) -> Prediction:
     gradients = {
         parameter.name: math.sqrt(state.gradients[parameter.node].square)
         for parameter in graph.model.trainable
-        if parameter.node is not None and parameter.node in state.gradients
+        if parameter.node in state.gradients and parameter.node not in state.unsure
     }
     return Prediction(gradients, _signals(graph, state), frozenset(state.unknown))
 
@@ -54,7 +80,7 @@ def _signals(graph: ModelGraph, state: Pass) -> dict[int, Signal]:
     units = _units(graph, state)
     found = {}
     for number, value in state.values.items():
-        gradient = state.gradients.get(number)
+        gradient = state.gradients.get(number) if number not in state.unsure else None
         size = math.sqrt(gradient.square) if gradient is not None else None
         dead, saturated = units.get(number, (None, None))
         found[number] = Signal(math.sqrt(value.field.square), value.field.mean, size, dead, saturated)

@@ -11,7 +11,8 @@ import math
 from dataclasses import replace
 
 from gradlint.analysis.moments.calls import Call, Made, Operand, Passed, Rule, Value, single
-from gradlint.analysis.moments.field import Field, Shape, field, summed
+from gradlint.analysis.moments.elementwise import MASK
+from gradlint.analysis.moments.field import Field, Shape, field, summed, summed_to
 from gradlint.analysis.moments.linear_maps import biased, product
 
 STEEPEST = 50.0
@@ -139,6 +140,13 @@ class _Heads:
         each = self.dense * self.inverse * self.width * spread * (1.0 - min(self.dense, 1.0))
         return each * gradient.square, each * gradient.cross[-2]
 
+    def to_scores(self, gradient: Field) -> Field:
+        """Of a bias that is added to the scores."""
+        square, across = self.scores(gradient)
+        outer = (0.0,) * (len(gradient.shape) - 2)
+        shape = (*gradient.shape[:-2], self.rows, self.tokens)
+        return field(shape, square, 0.0, (*outer, across, 0.0))
+
     def to_query(self, gradient: Field) -> Field:
         """Of the queries: sums over the keys that they see."""
         square, _ = self.scores(gradient)
@@ -163,8 +171,8 @@ def _attention(call: Call) -> Made | None:
     query, key, value = (call.at(0), call.at(1), call.at(2)) if len(reads) > 1 else (reads[0],) * 3
     if not (isinstance(query, Operand) and isinstance(key, Operand) and isinstance(value, Operand)):
         return None
-    masks = [read for read in reads[3:] if len(reads) > 3]
-    causal = call.flag(5, "is_causal") or bool(masks)
+    masks = list(reads[3:])
+    causal = call.flag(5, "is_causal") or any(_hides(mask) for mask in masks)
     scale = call.number(6, "scale", 1.0 / math.sqrt(max(query.field.shape[-1], 1)))
     heads = _Heads(query.field, key.field, value.field, scale, HIDDEN if causal else None)
 
@@ -172,8 +180,18 @@ def _attention(call: Call) -> Made | None:
         yield value.id, heads.to_value(gradient)
         yield query.id, heads.to_query(gradient)
         yield key.id, heads.to_key(gradient)
+        for mask in masks:
+            if mask.open:
+                yield mask.id, summed_to(heads.to_scores(gradient), mask.field.shape)
 
     return single(heads.forward(call.shape), backward)
+
+
+def _hides(mask: Operand) -> bool:
+    """Whether a mask takes entries away: a Boolean one, or huge negative numbers; else it is a bias."""
+    if mask.node.dtype == "bool" or mask.value.hidden is not None:
+        return True
+    return not mask.open and math.sqrt(mask.field.square) >= MASK
 
 
 HIDDEN = 0.5

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from gradlint.analysis.moments.field import Field, Shape, constant, field, independent
 from gradlint.analysis.operands import number
@@ -20,7 +21,7 @@ Arguments = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The mean and the variance of a parameter's elements; `spread` tells equal ones from independent ones."""
+    """The mean and the variance of a parameter's elements, which are independent."""
 
     mean: float
     variance: float
@@ -40,10 +41,11 @@ def fans(shape: Shape) -> tuple[float, float]:
 
 
 def _argument(arguments: Arguments, position: int, names: Sequence[str], default: float) -> float:
+    """A number, its default where it is left out, and not a number where source does not tell it."""
     for key in (*names, str(position)):
-        found = number(arguments.get(key))
-        if found is not None:
-            return float(found)
+        if key in arguments:
+            found = number(arguments[key])
+            return math.nan if found is None else float(found)
     return default
 
 
@@ -128,9 +130,9 @@ def _sparse(_: Shape, arguments: Arguments) -> Start:
 
 
 def _identity(shape: Shape, _: Arguments) -> Start:
-    """One entry of each row is one."""
-    share = 1.0 / max(math.prod(shape[1:]), 1)
-    return Start(0.0, share)
+    """One entry is one in each row, as far as there are columns."""
+    ones = min(shape[:MATRIX]) if shape else 1
+    return Start(0.0, ones / max(math.prod(shape), 1))
 
 
 def _lecun(shape: Shape, _: Arguments) -> Start:
@@ -177,13 +179,57 @@ def initial(parameter: Parameter, role: Role) -> Field | None:
 
 
 def told(calls: Sequence[Initialisation], shape: Shape) -> Start | None:
-    """What the last initialiser left; a write into a part of a parameter is passed over."""
-    for call in reversed(calls):
-        if call.name == PARTIAL or call.name in NOTHING:
+    """What the initialisers left, one after the other; a write into a part of a parameter is passed over."""
+    start: Start | None = None
+    for call in calls:
+        if call.name == PARTIAL or call.name in NOTHING or call.name in BOUNDING:
             continue
-        known = INITIALISERS.get(call.name)
-        return known(shape, call.arguments) if known is not None else None
-    return None
+        if call.name in CHANGES:
+            start = CHANGES[call.name](start, call.arguments) if start is not None else None
+        else:
+            known = INITIALISERS.get(call.name)
+            start = known(shape, call.arguments) if known is not None else None
+    return None if start is None or math.isnan(start.mean + start.variance) else start
+
+
+BOUNDING = frozenset({"clamp_", "requires_grad_"})
+"""Writes that leave nearly all values as they are."""
+
+
+def _scaled(start: Start, arguments: Arguments) -> Start | None:
+    factor = number(arguments.get("0", arguments.get("other")))
+    return Start(start.mean * factor, start.variance * factor**2) if factor is not None else None
+
+
+def _divided(start: Start, arguments: Arguments) -> Start | None:
+    factor = number(arguments.get("0", arguments.get("other")))
+    return Start(start.mean / factor, start.variance / factor**2) if factor else None
+
+
+def _shifted(start: Start, arguments: Arguments) -> Start | None:
+    shift = number(arguments.get("0", arguments.get("other")))
+    return Start(start.mean + shift, start.variance) if shift is not None else None
+
+
+def _normalised(start: Start, _: Arguments) -> Start:
+    """erfinv of a uniform variable between -1 and 1, or less, is a normal one cut off, over the root of two."""
+    reach = math.sqrt(3.0 * start.variance)
+    ends = [min(max((start.mean + side * reach + 1.0) / 2.0, LEAST), 1.0 - LEAST) for side in (-1.0, 1.0)]
+    low, high = (NormalDist().inv_cdf(end) for end in ends)
+    found = _truncated((), {"a": low, "b": high})
+    return Start(found.mean / math.sqrt(2.0), found.variance / 2.0)
+
+
+LEAST = 1e-7
+"""The nearest that a uniform number comes to its ends."""
+
+CHANGES: dict[str, Callable[[Start, Arguments], Start | None]] = {
+    "mul_": _scaled,
+    "div_": _divided,
+    "add_": _shifted,
+    "erfinv_": _normalised,
+}
+"""Writes that start from what was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,36 +268,15 @@ MAPS = frozenset("linear bilinear conv1d conv2d conv3d conv_transpose1d conv_tra
 RECURRENT = {"lstm": 4, "gru": 3, "rnn": 1, "lstm_cell": 4, "gru_cell": 3, "rnn_cell": 1}
 """Gates of each recurrent layer."""
 
-SURE = 4.0
-"""Standard errors beyond which a measured mean, or cross moment, is not the noise of finitely many weights."""
-
-
-def measured(found: Moments, shape: Shape) -> Field:
-    """The moments of real values without the noise of their number, which fan-ins would multiply."""
-    elements = max(math.prod(shape), 1)
-    mean = found.mean
-    deviation = math.sqrt(max(found.square - mean * mean, 0.0))
-    if abs(mean) <= SURE * deviation / math.sqrt(elements):
-        mean = 0.0
-    if deviation <= SAME * abs(mean):
-        return constant(shape, mean)
-    cross = [
-        _sure(one, found.square, mean, size, elements) for one, size in zip(_crosses(found, shape), shape, strict=True)
-    ]
-    return field(shape, found.square, mean, cross)
-
-
 SAME = 1e-6
 """A deviation from the mean that is rounding."""
 
 
-def _crosses(found: Moments, shape: Shape) -> tuple[float, ...]:
-    return found.cross if len(found.cross) == len(shape) else (found.mean**2,) * len(shape)
-
-
-def _sure(cross: float, square: float, mean: float, size: int, elements: int) -> float:
-    """A cross moment along an axis, or the squared mean where the difference may be chance."""
-    if size < 2:
-        return square
-    error = square * math.sqrt(2.0 / ((size - 1) * size) / max(elements / size, 1.0))
-    return cross if abs(cross - mean * mean) > SURE * error else mean * mean
+def measured(found: Moments, shape: Shape) -> Field:
+    """The moments of real values, which whoever measured them has freed of the noise of their number."""
+    mean = found.mean
+    deviation = math.sqrt(max(found.square - mean * mean, 0.0))
+    if deviation <= SAME * abs(mean):
+        return constant(shape, mean)
+    cross = found.cross if len(found.cross) == len(shape) else (mean * mean,) * len(shape)
+    return field(shape, found.square, mean, cross)

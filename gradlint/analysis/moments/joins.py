@@ -81,8 +81,10 @@ def _filled(call: Call) -> Made | None:
     """A write into a part of a value: both are there, by their shares."""
     if len(call.reads) < 2:
         return copied(call) if call.reads and call.reads[0].field.elements == call.elements else None
-    target, written = call.reads[0], call.reads[-1]
-    share = min(written.field.elements / max(call.elements, 1), 1.0)
+    target = call.reads[0]
+    written = next((read for read in call.reads[1:] if not _is_index(read)), target)
+    masked = any(read.node.dtype == "bool" for read in call.reads[1:])
+    share = MASKED if masked else min(written.field.elements / max(call.elements, 1), 1.0)
     square = (1 - share) * target.field.square + share * written.field.square
     mean = (1 - share) * target.field.mean + share * written.field.mean
     made = field(call.shape, square, mean, target.field.cross or (0.0,) * len(call.shape))
@@ -92,6 +94,14 @@ def _filled(call: Call) -> Made | None:
         yield written.id, _fitted(gradient, written)
 
     return single(made, backward)
+
+
+MASKED = 0.5
+"""The share of entries that a mask chooses, where nothing else is known."""
+
+
+def _is_index(read: Operand) -> bool:
+    return (read.node.dtype or "").startswith(("bool", "int", "uint"))
 
 
 def copied(call: Call) -> Made:

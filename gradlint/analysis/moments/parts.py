@@ -7,12 +7,13 @@ moments of the whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gradlint import ops
-from gradlint.analysis.moments.calls import Call, Gradients, Made, Operand, Passed, Rule, Value, single
+from gradlint.analysis.moments.calls import Call, Made, Operand, Passed, Rule, Value, single
 from gradlint.analysis.moments.field import Field, Parts, Shape, added, field
+from gradlint.analysis.moments.views import order_of, viewed
 
 MOST = 64
 """Parts that are kept apart."""
@@ -167,8 +168,6 @@ def _is_apart(call: Call, back: int) -> bool:
 
 def _viewed(call: Call, lead: Operand, axis: int) -> int | None:
     """Where an axis stands behind a view, if it is there as it was."""
-    from gradlint.analysis.moments.views import order_of
-
     shape = lead.field.shape
     if call.node.op in ("transpose", "permute"):
         order = order_of(call, len(shape))
@@ -176,9 +175,6 @@ def _viewed(call: Call, lead: Operand, axis: int) -> int | None:
     before, size = math.prod(shape[:axis]), shape[axis]
     places = [at for at, other in enumerate(call.shape) if other == size and math.prod(call.shape[:at]) == before]
     return places[0] if places else None
-
-
-Slicer = Callable[[Field], Field]
 
 
 def chosen(call: Call) -> Made | None:
@@ -199,8 +195,6 @@ def chosen(call: Call) -> Made | None:
 
 
 def _one(read: Operand, parts: Parts, at: int, shape: Shape) -> Made:
-    from gradlint.analysis.moments.views import viewed
-
     own = parts.fields[at]
 
     def backward(gradient: Field) -> Passed:
@@ -209,8 +203,3 @@ def _one(read: Operand, parts: Parts, at: int, shape: Shape) -> Made:
         yield read.id, replace(whole(nothing, parts.axis, parts=False), parts=Parts(parts.axis, tuple(nothing)))
 
     return single(viewed(own, shape), backward)
-
-
-def gradients_of(arrived: Gradients) -> Gradients:
-    """Gradients without parts, for an op that mixes them."""
-    return tuple(replace(one, parts=None) if one is not None else None for one in arrived)

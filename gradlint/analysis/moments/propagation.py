@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gradlint import ops
 from gradlint.analysis.moments import parts, sources
 from gradlint.analysis.moments.calls import Backward, Call, Made, Operand, Value, single, source
 from gradlint.analysis.moments.field import Field, constant, independent
@@ -20,21 +21,27 @@ PASSED = (Passage.FLOWS, Passage.UNKNOWN)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call: its outputs, and how their gradients pass back."""
+    """One call: its outputs, how their gradients pass back, and whether these are a guess."""
 
     call: Call
     backward: Backward
+    guessed: bool = False
 
 
 @dataclass(slots=True)
 class Pass:
-    """The state of one propagation: a value for each node, the steps taken, and the gradients that arrived."""
+    """The state of one propagation: a value for each node, the steps taken, and the gradients that arrived.
+
+    `guesses` are the nodes whose value stems from an op without a rule, `unsure` those whose gradient does.
+    """
 
     graph: ModelGraph
     values: dict[int, Value] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     gradients: dict[int, Field] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
+    guesses: set[int] = field(default_factory=set)
+    unsure: set[int] = field(default_factory=set)
 
 
 def run(graph: ModelGraph) -> Pass:
@@ -108,6 +115,7 @@ def _apply(state: Pass, outputs: tuple[Node, ...]) -> None:
         return
     call = _call(state, outputs)
     if call is None:
+        _take_as_seen(state, outputs)
         return
     made = _made(state, call)
     if made is None:
@@ -115,7 +123,30 @@ def _apply(state: Pass, outputs: tuple[Node, ...]) -> None:
     for output, value in zip(outputs, made.values, strict=False):
         if value is not None:
             state.values[output.id] = value
-    state.steps.append(Step(call, made.backward))
+    state.steps.append(Step(call, made.backward, _is_guess(state, call)))
+    if state.steps[-1].guessed and not _is_norm(node):
+        state.guesses.update(output.id for output in outputs)
+
+
+def _take_as_seen(state: Pass, outputs: tuple[Node, ...]) -> None:
+    """A value without a gradient that cannot be derived, such as coordinates, counts as it was measured."""
+    for output in outputs:
+        closed = all(edge.passage not in PASSED for edge in state.graph.incoming(output.id))
+        seen = _seen(output) if closed else None
+        if seen is not None:
+            state.values[output.id] = Value(seen)
+
+
+def _is_guess(state: Pass, call: Call) -> bool:
+    """Whether the size of a result, or of what it passes back, stems from an op without a rule."""
+    own = call.node.op in state.unknown and any(read.open for read in call.reads)
+    return own or any(read.id in state.guesses for read in call.reads)
+
+
+def _is_norm(node: Node) -> bool:
+    """Whether an op gives its result a size of its own."""
+    known = ops.facts(node.op)
+    return known is not None and known.kind is ops.Kind.NORM
 
 
 def _call(state: Pass, outputs: tuple[Node, ...]) -> Call | None:
@@ -195,9 +226,12 @@ def _pass(state: Pass, step: Step, arrived: Sequence[Field | None], closed: set[
     except UNFIT:
         state.unknown.add(step.call.node.op)
         return
+    unsure = step.guessed or any(output.id in state.unsure for output in step.call.outputs)
     for number, gradient in passed:
         if number not in closed and number in state.values:
             _arrive(state, number, gradient)
+            if unsure:
+                state.unsure.add(number)
 
 
 def _cotangent(graph: ModelGraph, of: Field) -> Field:

@@ -191,7 +191,7 @@ class _Network:
         return before
 
     def _sample_back(
-        self, layer: Layer, sample: int, gradients: Series | list[cells.Vector], before: list[cells.Vector]
+        self, layer: Layer, sample: int, gradients: list[cells.Vector], before: list[cells.Vector]
     ) -> list[cells.Matrix]:
         """One sample's gradients of the four parameters; `before` collects those of the inputs."""
         units = self.size.small_units
@@ -204,7 +204,7 @@ class _Network:
         biases: list[cells.Vector] = [[0.0] * rows, [0.0] * rows]
         for step in reversed(range(len(moments))):
             here = gradients[order[step]]
-            total = [a + b for a, b in zip(hidden, here, strict=True)]  # type: ignore[operator]
+            total = [a + b for a, b in zip(hidden, here, strict=True)]
             one, two, direct, cell = cells.backward(self.kind, moments[step], total, cell)
             _outer(to_inputs, one, moments[step].x)
             _outer(to_hidden, two, moments[step].before)

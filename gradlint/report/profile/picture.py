@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gradlint.analysis.verdicts import GradientEntry, Verdict, judged, profile, weights_of
+from gradlint.analysis.verdicts import GradientEntry, Verdict, judged, profile, underflows, weights_of
 from gradlint.graph import ModelGraph, NodeKind, ValueKind
 from gradlint.report.graph.names import TIMES, plain
 from gradlint.report.profile.layers import Line, decades, lines
@@ -17,6 +17,8 @@ LEAST_BAR, MOST_BAR = 12, 48
 MOST_NAME = 44
 FULL, PART, MARK, GROUND = "\N{FULL BLOCK}", "\N{MEDIUM SHADE}", "\N{BOX DRAWINGS LIGHT VERTICAL}", "\N{MIDDLE DOT}"
 NOTHING, ZERO = "-", "0 exactly"
+UNDERFLOWN = "too small for its dtype, as the layers behind it show"
+STARTED = "no element of it is anything else, as inside of a branch that starts at zero"
 SICK = {Verdict.VANISHING: "bold yellow", Verdict.EXPLODING: "bold yellow", Verdict.HEALTHY: "green"}
 BAR, FAINT = "cyan", "dim"
 PLAIN = ""
@@ -164,11 +166,11 @@ def _foot(graph: ModelGraph, entries: Sequence[GradientEntry], found: Sequence[L
     sizes = [entry.size for entry in weights_of(graph, entries) if entry.size is not None]
     result = judged(sizes)
     if result.verdict is not Verdict.UNKNOWN:
-        ratio = f": the first quarter of the layers gets {result.ratio:.1e} of the last one's" if result.ratio else ""
+        ratio = f": the first quarter of the layers gets {result.ratio:.2g} of the last one's" if result.ratio else ""
         yield ((result.verdict.value, SICK[result.verdict]), (f"{ratio} (medians)" if ratio else "", PLAIN))
     shown = sum(len(line.entries) for line in found)
     if any(entry.size == 0.0 for entry in entries):
-        yield ((f"{ZERO}: no element of it is anything else, as inside of a branch that starts at zero", FAINT),)
+        yield ((f"{ZERO}: {UNDERFLOWN if underflows(sizes) else STARTED}", FAINT),)
     if shown < len(entries):
         yield ((f"one line a layer, its largest parameter; --format json tells all {len(entries)}", FAINT),)
     measured = any(entry.measured is not None for entry in entries)

@@ -219,6 +219,9 @@ def _fact(call: Call, source: Source, made: passages.Made, enabled: bool) -> pas
     return passages.passage(call.native, read, made, enabled, call.constant)
 
 
+MADE_INSIDE = " made inside"
+"""Where a parameter keeps that it was made while a forward pass ran."""
+
 INITIALISED, PARTIAL = " initialised", "__setitem__"
 """Where a tensor keeps what filled it, and the name of a write into a part of it."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gradlint.frame import Frame
+from gradlint.frontends.static.record import emission
 from gradlint.frontends.static.record.emission import ASIDE
 from gradlint.frontends.static.record.tensors_inside import is_module, named_parameters
 from gradlint.frontends.static.steps.training_state import identity
@@ -71,12 +72,15 @@ def hidden(
 
 def _made_inside(run: Run, held: set[int]) -> Iterator[Hidden]:
     """Parameters that a forward pass makes anew and that no module ever holds, one a place."""
-    fresh = [t for t in run.keep if isinstance(t, Tensor) and t.parameter and _is_of_forward(t.made)]
+    kept = (t for t in run.keep if isinstance(t, Tensor) and t.parameter)
+    fresh = [t for t in kept if _is_of_forward(t.made) or t.state.get(emission.MADE_INSIDE)]
     if not fresh:
         return
     holders = (module for module in run.built.values() if not _is_of_forward(module.made))
-    registered = {id(tensor) for module in holders for _, tensor in named_parameters(module)}
-    lost = [t for t in fresh if id(t) not in registered and t.state.get(REQUIRES_GRAD, True) is True]
+    registered = [tensor for module in holders for _, tensor in named_parameters(module)]
+    own, places = {id(tensor) for tensor in registered}, {tensor.made for tensor in registered}
+    free = [t for t in fresh if id(t) not in own and t.made not in places]
+    lost = [t for t in free if t.state.get(REQUIRES_GRAD, True) is True]
     for tensor in {tensor.made: tensor for tensor in reversed(lost)}.values():
         yield _described(run, "tensor", MADE_INSIDE, "", [tensor], tensor.made, held)
 

@@ -36,6 +36,7 @@ DATASET = "dataset"
 ITEM = "item"
 LOADER = "loader"
 BATCH = "batch"
+BATCH_SIZE = "batch_size"
 SHUFFLE = 2
 FIRST_SAMPLER = 3
 """Positions of a loader's arguments: whether it shuffles, and its sampler."""
@@ -54,7 +55,8 @@ def call(run: Run, name: str, args: Arguments, at: ast.AST) -> Value | None:
         given = args.positional[0] if args.positional else args.named.get(DATASET, Unknown("a data set"))
         collate = args.named.get("collate_fn")
         state = {DATASET: given} if collate is None else {DATASET: given, "collate_fn": collate}
-        return Foreign(name, dict(args.named), state | {LOADER: _loader(run, args, given, at)}, run.frame(at))
+        state |= {LOADER: _loader(run, args, given, at), BATCH_SIZE: Constant(_batch_size(run, args))}
+        return Foreign(name, dict(args.named), state, run.frame(at))
     if not name.startswith(UTILITIES):
         return None
     last = name.removeprefix(UTILITIES)
@@ -171,19 +173,25 @@ def _stacked(run: Run, loader: Foreign, item: Value) -> Value:
     """What the default collation makes of items like this one."""
     match item:
         case Tensor():
-            shape = None if item.shape is None else (None, *item.shape)
+            shape = None if item.shape is None else (_items(loader), *item.shape)
             return _batched(run, loader, data(shape, item.dtype), item)
         case Sequence():
             return Sequence([_stacked(run, loader, inner) for inner in item.items], "list", item.exact)
         case Mapping():
             return Mapping({key: _stacked(run, loader, inner) for key, inner in item.items.items()}, item.exact)
         case Constant(value=bool()) | Symbol(type="bool"):
-            return _batched(run, loader, data((None,), "bool"))
+            return _batched(run, loader, data((_items(loader),), "bool"))
         case Constant(value=int()) | Symbol(type="int"):
-            return _batched(run, loader, data((None,), "int64"))
+            return _batched(run, loader, data((_items(loader),), "int64"))
         case Constant(value=float()) | Symbol(type="float"):
-            return _batched(run, loader, data((None,), "float64"))
+            return _batched(run, loader, data((_items(loader),), "float64"))
     return Unknown("a batch of data")
+
+
+def _items(loader: Foreign) -> int | None:
+    """How many items a full batch has; None where that is not known."""
+    size = loader.state.get(BATCH_SIZE)
+    return size.value if isinstance(size, Constant) and isinstance(size.value, int) else None
 
 
 def _batched(run: Run, loader: Foreign, made: Tensor, item: Tensor | None = None) -> Tensor:

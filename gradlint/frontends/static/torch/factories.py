@@ -52,7 +52,7 @@ KEEPING = frozenset({"from_numpy", "frombuffer", "from_dlpack"})
 SAME_IF_TENSOR = frozenset({"as_tensor", "asarray", "Tensor"})
 """Wrappers that hand a tensor back as it is."""
 
-CONSTRUCTOR = "__init__"
+CONSTRUCTOR, FORWARD = "__init__", "forward"
 
 
 def factory(run: Run, name: str, args: Arguments, at: ast.AST) -> Value | None:
@@ -248,6 +248,9 @@ def parameter(run: Run, name: str, args: Arguments, at: ast.AST) -> Value:
         run.tape.nodes[made.node].requires_grad = True
         run.leaves[id(made)] = made.node
         run.keep.append(made)
+    if _runs(run, FORWARD) and not in_constructor(run):
+        made.state[emission.MADE_INSIDE] = True
+        run.keep.append(made)
     on = run.truth(wanted)
     if on is not True:
         made.state[REQUIRES_GRAD] = False if on is False else None
@@ -270,9 +273,14 @@ def _takes_over(run: Run, given: Value) -> bool:
 
 def in_constructor(run: Run) -> bool:
     """Whether a constructor is running."""
+    return _runs(run, CONSTRUCTOR)
+
+
+def _runs(run: Run, method: str) -> bool:
+    """Whether a method of this name is running."""
     activation: Activation | None = run.activation
     while activation is not None:
-        if activation.name.rpartition(".")[2] == CONSTRUCTOR:
+        if activation.name.rpartition(".")[2] == method:
             return True
         activation = activation.outer
     return False
