@@ -177,6 +177,7 @@ class ConstantWeight(GraphRule):
     severity = Severity.ERROR
     message = "`{function}` makes {count} inside the network constant, so that all units stay the same"
     advice = "draw it at random: nn.init.kaiming_uniform_, xavier_uniform_ or trunc_normal_"
+    needs_recording = True
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         groups: dict[Frame | None, dict[str, tuple[Initialisation, Parameter]]] = {}

@@ -173,6 +173,7 @@ class DeadActivation(GraphRule):
     severity = Severity.WARNING
     message = "{op} {state}, so no gradient passes{when}"
     advice = "{remedy}"
+    needs_recording = True
     share: float = Field(0.9, ge=0.5, lt=1, description="Share of units that must not be dead or saturated.")
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:

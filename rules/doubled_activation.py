@@ -64,6 +64,30 @@ Bad:
     13:13 warning: sigmoid is applied to the result of tanh, which takes away signal and gradient
     ```
 
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Pooled(nn.Module):
+        def __init__(self, width=10):
+            super().__init__()
+            self.score = nn.Sequential(nn.Linear(width, 8), nn.Tanh(), nn.Linear(8, 1))
+            self.out = nn.Linear(width, 1)
+
+        def forward(self, x):
+            share = torch.sigmoid(self.score(x)).softmax(dim=1)
+            return self.out((share * x).sum(dim=1))
+
+
+    def gradlint_inputs():
+        return torch.randn(8, 5, 10)
+    ```
+
+    ```text
+    12:17 warning: softmax is applied to the result of sigmoid, which takes away signal and gradient
+    ```
+
 Good: one activation a layer.
 
     ```python

@@ -82,6 +82,9 @@ What the program learns or counts itself: a centre that follows the outputs, a s
     if __name__ == "__main__":
         train()
     ```
+
+Symptoms: the loss changes from epoch to epoch though the learning rate is 0; targets shrink or grow during training; the
+first epoch is fine and the later ones are not; the numpy array changes too; __getitem__ modifies the dataset
 """
 
 from __future__ import annotations

@@ -180,6 +180,7 @@ class InitHasNoEffect(GraphRule):
     severity = Severity.WARNING
     message = "`{function}` {why} has no effect"
     advice = "initialise the parameter itself, and let the initialiser that is meant come last"
+    needs_recording = True
 
     def check(self, graph: ModelGraph) -> Iterator[Finding]:
         said = {call.frame for parameter in graph.model.parameters for call in parameter.initialisations}

@@ -239,6 +239,31 @@ A parameter that the optimizer was given by hand.
         train()
     ```
 
+A tensor of the helper's own that nobody trains.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Masked(nn.Module):
+        def __init__(self, fields=10):
+            super().__init__()
+            self.score = nn.Linear(fields, 3)
+            self.mix = nn.Parameter(torch.randn(fields, 3) * 0.05)
+
+        def crossed(self, x):
+            noise = torch.randn_like(x) * 0.05
+            return ((x + noise) @ self.mix).pow(2)
+
+        def forward(self, x):
+            return self.score(x) + self.crossed(x)
+
+
+    def gradlint_inputs():
+        return torch.randn(16, 10)
+    ```
+
 Symptoms: ValueError: can't optimize a non-leaf Tensor; parameter not in model.parameters(); parameter is not saved in
 state_dict; cannot assign 'torch.FloatTensor' as parameter; learnable tensor does not update; UserWarning: The .grad
 attribute of a Tensor that is not a leaf Tensor is being accessed; nn.Parameter .cuda() not registered

@@ -180,16 +180,16 @@ def test_nothing_fixable_imports_no_libcst(tmp_path: Path) -> None:
 
 def test_a_recorded_file_is_fixed_and_recorded_again(tmp_path: Path) -> None:
     path = write(tmp_path, PYRAMID)
-    done = lint(tmp_path, "--fix", "m.py")
+    done = lint(tmp_path, "--notes", "--fix", "m.py")
     assert path.read_text() == SAFELY
     assert done.notes[-1] == "gradlint: Fixed 3 findings; 1 more with --unsafe-fixes"
-    assert (done.code, "GL301" in done.out, "GL110" in done.out) == (1, True, False)
-    diff = lint(tmp_path, "--diff", "--unsafe-fixes", "m.py")
+    assert (done.code, "GL301" in done.out, "GL110" in done.out) == (0, True, False)
+    diff = lint(tmp_path, "--notes", "--diff", "--unsafe-fixes", "m.py")
     assert diff.code == 1
     assert path.read_text() == SAFELY
-    done = lint(tmp_path, "--fix", "--unsafe-fixes", "m.py")
+    done = lint(tmp_path, "--notes", "--fix", "--unsafe-fixes", "m.py")
     assert (done.code, path.read_text()) == (0, UNSAFELY)
-    assert lint(tmp_path, "--fix", "--unsafe-fixes", "m.py").code == 0
+    assert lint(tmp_path, "--notes", "--fix", "--unsafe-fixes", "m.py").code == 0
     assert path.read_text() == UNSAFELY
 
 

@@ -18,6 +18,9 @@ NORMALISED = frozenset({"softmax", "softmin"})
 BOUNDED = frozenset({"sigmoid", "tanh", "hardsigmoid", "hardtanh", "softsign", *NORMALISED})
 """Activations with both ends finite, as the layer before an output has them."""
 
+SIGMOIDS = frozenset({"sigmoid", "hardsigmoid"})
+"""Between 0 and 1: the weights that a softmax makes of them differ by a factor of e at most."""
+
 SQUASHING = frozenset({"sigmoid", "hardsigmoid", "logsigmoid", *SOFTMAX})
 """Activations that are made for scores without bounds."""
 
@@ -83,7 +86,7 @@ def _is_one_too_many(graph: ModelGraph, inner: Node, outer: Node) -> bool:
         return inner.op not in SOFTMAX or same_axis(inner, outer)
     if inner.op not in BOUNDED or outer.op not in SQUASHING:
         return False
-    return outer.op not in NORMALISED or not is_weighing(graph, outer)
+    return outer.op not in NORMALISED or inner.op in SIGMOIDS or not is_weighing(graph, outer)
 
 
 def _is_same_place(inner: Node, outer: Node) -> bool:

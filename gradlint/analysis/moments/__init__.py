@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from gradlint import ops
 from gradlint.analysis.moments.assumed import completed, is_open
-from gradlint.analysis.moments.propagation import Pass, run
+from gradlint.analysis.moments.propagation import UNFIT, Pass, run
 from gradlint.analysis.moments.shares import feature_axis, shares
 from gradlint.graph import ModelGraph, Node, NodeKind, Signal
 
@@ -37,9 +37,12 @@ _known: WeakKeyDictionary[ModelGraph, Prediction] = WeakKeyDictionary()
 
 
 def predict(graph: ModelGraph) -> Prediction:
-    """The prediction for a graph, computed once."""
+    """The prediction for a graph, computed once; empty for one whose shapes contradict each other."""
     if graph not in _known:
-        _known[graph] = _assumed(graph) if is_open(graph) else _predicted(graph, run(graph))
+        try:
+            _known[graph] = _assumed(graph) if is_open(graph) else _predicted(graph, run(graph))
+        except UNFIT:
+            _known[graph] = Prediction({}, {}, frozenset())
     return _known[graph]
 
 
