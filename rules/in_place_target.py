@@ -83,7 +83,7 @@ What the program learns or counts itself: a centre that follows the outputs, a s
         train()
     ```
 
-Symptoms: the loss changes from epoch to epoch though the learning rate is 0; targets shrink or grow during training; the
+Symptoms: the loss changes from epoch to epoch though the learning rate is 0; targets shrink or grow in training; the
 first epoch is fine and the later ones are not; the numpy array changes too; __getitem__ modifies the dataset
 """
 
