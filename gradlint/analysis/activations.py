@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from gradlint import ops
 from gradlint.analysis.norms import is_kind
@@ -39,9 +40,17 @@ class Stacked:
     outer: Node
 
 
-def activations(graph: ModelGraph) -> Iterator[Node]:
-    """The activations that a target depends on."""
-    return (node for node in graph.nodes if node.id in graph.useful and is_kind(node, ops.Kind.ACTIVATION))
+_known: WeakKeyDictionary[ModelGraph, tuple[Node, ...]] = WeakKeyDictionary()
+
+
+def activations(graph: ModelGraph) -> tuple[Node, ...]:
+    """The activations that a target depends on, found once."""
+    found = _known.get(graph)
+    if found is None:
+        useful = graph.useful
+        found = tuple(node for node in graph.nodes if is_kind(node, ops.Kind.ACTIVATION) and node.id in useful)
+        _known[graph] = found
+    return found
 
 
 def stacked(graph: ModelGraph) -> Iterator[Stacked]:

@@ -85,9 +85,10 @@ def dead(graph: ModelGraph, share: float) -> Iterator[Dead]:
     for node in graph.nodes:
         if node.kind is NodeKind.OP and (node.op in LINEAR_PART or _is_clamp(node)) and takes_part(graph, node):
             yield from _by_interval(graph, node)
+    deviations = NormalDist().inv_cdf(share)
     for node in activations(graph):
         if node.op in LINEAR_PART and takes_part(graph, node):
-            shut = list(_by_bias(graph, node, NormalDist().inv_cdf(share)))
+            shut = list(_by_bias(graph, node, deviations))
             yield from shut or _as_measured(graph, node, share)
 
 
