@@ -129,6 +129,29 @@ Scores that are bounded before the softmax of an attention, and a softmax over e
         return torch.randn(3, 10, 24)
     ```
 
+Shares between 0 and 1 without a second competition.
+
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Normed(nn.Module):
+        def __init__(self, width=10):
+            super().__init__()
+            self.score = nn.Sequential(nn.Linear(width, 8), nn.Tanh(), nn.Linear(8, 1))
+            self.out = nn.Linear(width, 1)
+
+        def forward(self, x):
+            share = torch.sigmoid(self.score(x))
+            share = share / share.sum(dim=1, keepdim=True).clamp(min=1e-6)
+            return self.out((share * x).sum(dim=1))
+
+
+    def gradlint_inputs():
+        return torch.randn(8, 5, 10)
+    ```
+
 Symptoms: outputs between 0.5 and 0.73; predictions nearly uniform; loss stays at ln 2; loss falls slowly; all
 probabilities are close to 1 / classes
 """
