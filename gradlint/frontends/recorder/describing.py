@@ -75,7 +75,7 @@ def _parameter(
         moved_by_hand=reading.is_moved(root, name),
         optimized=id(value) in monitor.optimized if optimizers_seen else None,
         initialisations=tuple(_initialisations(value, monitor.recorder.fills)),
-        filled_elsewhere=reading.is_filled_elsewhere(root, name, executed),
+        filled_elsewhere=id(value) in monitor.lazy or reading.is_filled_elsewhere(root, name, executed),
         measured_rms=monitor.rms_of(value),
         moments=monitor.moments.get(id(value)),
         losses=monitor.losses_of(value),

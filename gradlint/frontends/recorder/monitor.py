@@ -43,7 +43,10 @@ class Refusal:
 
 @dataclass(slots=True)
 class GradientMonitor:
-    """Collects what the backward passes and the optimizers of a run did."""
+    """Collects what the backward passes and the optimizers of a run did.
+
+    `lazy` are the parameters that got their shapes, and were filled, before the run.
+    """
 
     recorder: Recorder
     modules: Modules
@@ -54,6 +57,7 @@ class GradientMonitor:
     optimized: set[int] = field(default_factory=set)
     sizes: dict[int, list[float]] = field(default_factory=dict)
     moments: dict[int, Moments | None] = field(default_factory=dict)
+    lazy: set[int] = field(default_factory=set)
     optimizers: int = 0
     refusal: Refusal | None = None
     unfed: frozenset[int] | None = None

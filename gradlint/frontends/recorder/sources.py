@@ -26,6 +26,7 @@ from gradlint.frontends.recorder.feeding.construct import assemble, construction
 from gradlint.frontends.recorder.feeding.examples import shown
 from gradlint.frontends.recorder.feeding.feed import Feed, feed
 from gradlint.frontends.recorder.feeding.roots import Target, named_target, root_targets
+from gradlint.frontends.recorder.feeding.trial import seeded
 from gradlint.frontends.recorder.loading import project, project_root
 from gradlint.frontends.recorder.mode import TooLargeError
 from gradlint.frontends.recorder.modules import holds_weights
@@ -245,6 +246,7 @@ def run(
     session.modules.built.setdefault(id(model), _unseen(model))
     before = len(session.monitor.events)
     outputs: list[torch.Tensor] = []
+    _settle_shapes(session, model, fed)
     with session.recording():
         sessions.mark_inputs(session, fed.args, fed.kwargs)
         try:
@@ -257,6 +259,15 @@ def run(
     return sessions.model_of(
         session, model, name, job["path"], targets=nodes, reach_at="outputs", judged=True, trained=trained, line=line
     )
+
+
+def _settle_shapes(session: Session, model: nn.Module, fed: Feed) -> None:
+    """Lets lazy layers see their inputs once, which gives their parameters shapes; what fails now fails again."""
+    lazy = {id(parameter) for parameter in model.parameters() if nn.parameter.is_lazy(parameter)}
+    if lazy:
+        session.monitor.lazy |= lazy
+        with contextlib.suppress(Exception), torch.no_grad(), seeded():
+            model(*fed.args, **fed.kwargs)
 
 
 def _called(session: Session, model: nn.Module, fed: Feed) -> Any:

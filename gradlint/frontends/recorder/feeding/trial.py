@@ -76,7 +76,7 @@ class _Counter(TorchFunctionMode):
 
 def run(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Success | Failure:
     """Runs `model(*args, **kwargs)` without gradients in its present mode; model, buffers and RNGs are restored."""
-    subject = copy.deepcopy(model) if is_lazy(model) else model
+    subject = _copy_of(model) if is_lazy(model) else model
     stack: list[tuple[nn.Module, tuple[Any, ...]]] = []
     counter = _Counter()
     with preserved(subject), _watched(stack), quiet():
@@ -87,6 +87,14 @@ def run(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Succ
             layer, given = stack[-1] if stack else (None, ())
             return Failure(error, layer, given, counter.count)
     return Success(output, counter.count)
+
+
+def _copy_of(model: nn.Module) -> nn.Module:
+    """A model that may get its shapes without the original; the original where torch copies no buffer without one."""
+    try:
+        return copy.deepcopy(model)
+    except ValueError:
+        return model
 
 
 def is_lazy(model: nn.Module) -> bool:
@@ -156,7 +164,8 @@ def _restore_items(present: dict[Any, Any], saved: dict[Any, Any]) -> None:
 def _copies(model: nn.Module) -> dict[torch.Tensor, torch.Tensor]:
     parameters = [one for one in model.parameters() if not nn.parameter.is_lazy(one)]
     small = sum(one.numel() for one in parameters) <= MAX_CLONED_ELEMENTS
-    kept = [*model.buffers(), *(parameters if small else ())]
+    buffers = [one for one in model.buffers() if not nn.parameter.is_lazy(one)]
+    kept = [*buffers, *(parameters if small else ())]
     return {one: one.detach().clone() for one in kept if not one.is_inference()}
 
 
