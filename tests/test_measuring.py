@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from gradlint.frontends.recorder import sizes
 from gradlint.frontends.recorder.live import record
@@ -100,6 +101,17 @@ def test_a_recording_measures_without_adding_to_it() -> None:
     model = nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 3))
     graph = graph_of(model, torch.randn(2, 6))
     assert [node.op for node in graph.nodes if node.kind == "op"] == ["linear", "gelu", "linear"]
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_what_a_checkpoint_saves_is_not_added_to(reentrant: bool) -> None:
+    class Checkpointed(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return checkpoint(super().forward, x.requires_grad_(), use_reentrant=reentrant)  # type: ignore[no-any-return]
+
+    graph = graph_of(Checkpointed(nn.Linear(6, 8), nn.SiLU(), nn.Linear(8, 3)), torch.randn(2, 6))
+    assert graph.training is None or not any(event.error for event in graph.training.events)
+    assert all(parameter.measured_rms for parameter in graph.model.parameters)
 
 
 def test_a_model_on_the_meta_device_has_no_sizes() -> None:

@@ -127,13 +127,18 @@ def curve(name: str, function: Any, args: tuple[Any, ...], options: dict[str, An
 def _slope(
     function: Any, part: torch.Tensor, args: tuple[Any, ...], options: dict[str, Any], writes: bool
 ) -> torch.Tensor:
-    with torch.enable_grad():
+    # Checkpointing counts the tensors that are saved while its hooks are the innermost ones.
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(_kept, _kept):
         at = part.clone().requires_grad_()
         # An in-place call needs an input that is no leaf.
         first = at.clone() if writes or any(flag is True for flag in args[1:]) else at
         rest = {key: value for key, value in options.items() if key != "input"}
         made = function(first, *args[1:], **rest)
         return torch.autograd.grad(made.sum(), at)[0]
+
+
+def _kept(saved: torch.Tensor) -> torch.Tensor:
+    return saved
 
 
 def _judged(slope: torch.Tensor, bound: float, axis: int) -> Curve:
